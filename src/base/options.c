@@ -1,0 +1,117 @@
+#include "base/options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum err_code apply(const struct option_spec *spec, const char *value, const char *from,
+                           struct err *err)
+{
+    switch (spec->kind) {
+    case OPTION_FLAG:
+        *spec->to.flag = true;
+        return ERR_OK;
+    case OPTION_STR:
+        *spec->to.str = value;
+        return ERR_OK;
+    case OPTION_CALL:
+        return spec->to.call(spec->arg, value, err) == ERR_OK ? ERR_OK : err_wrap(err, "%s", from);
+    case OPTION_INT:
+        break;
+    }
+    char *end;
+    errno = 0;
+    long long number = strtoll(value, &end, 10);
+    if (errno || end == value || *end || number < spec->min || number > spec->max)
+        return err_set(err, ERR_USAGE, "%s: '%.60s' is not a number from %lld to %lld", from, value,
+                       (long long)spec->min, (long long)spec->max);
+    *spec->to.integer = number;
+    return ERR_OK;
+}
+
+static const struct option_spec *find(const struct option_spec *specs, const char *name, size_t len)
+{
+    for (; specs->name; specs++) {
+        if (strlen(specs->name) == len && memcmp(specs->name, name, len) == 0)
+            return specs;
+    }
+    return NULL;
+}
+
+static enum err_code read_environment(const struct option_spec *specs, struct err *err)
+{
+    for (; specs->name; specs++) {
+        const char *value = specs->env ? getenv(specs->env) : NULL;
+        if (value && *value && apply(specs, value, specs->env, err) != ERR_OK)
+            return ERR_USAGE;
+    }
+    return ERR_OK;
+}
+
+enum err_code options_parse(const struct option_spec *specs, int argc, char **argv,
+                            const char **words, unsigned *word_count, struct err *err)
+{
+    unsigned room = words ? *word_count : 0, used = 0;
+    bool only_words = false;
+    if (read_environment(specs, err) != ERR_OK)
+        return ERR_USAGE;
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        if (only_words || strncmp(word, "--", 2) != 0) {
+            if (used == room)
+                return err_set(err, ERR_USAGE, "unexpected argument '%.60s'", word);
+            words[used++] = word;
+            continue;
+        }
+        if (word[2] == 0) {
+            only_words = true;
+            continue;
+        }
+        size_t len = strcspn(word + 2, "=");
+        const struct option_spec *spec = find(specs, word + 2, len);
+        if (!spec)
+            return err_set(err, ERR_USAGE, "unknown option '%.60s' (--help lists them)", word);
+        const char *value = word[2 + len] == '=' ? word + 3 + len : NULL;
+        if (spec->kind == OPTION_FLAG && value)
+            return err_set(err, ERR_USAGE, "--%s takes no value", spec->name);
+        if (spec->kind != OPTION_FLAG && !value) {
+            if (i + 1 == argc)
+                return err_set(err, ERR_USAGE, "--%s needs a value (%s)", spec->name, spec->value);
+            value = argv[++i];
+        }
+        char from[80];
+        snprintf(from, sizeof from, "--%s", spec->name);
+        if (apply(spec, value, from, err) != ERR_OK)
+            return ERR_USAGE;
+    }
+    if (word_count)
+        *word_count = used;
+    return ERR_OK;
+}
+
+bool options_want_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    }
+    return false;
+}
+
+void options_print(const struct option_spec *specs)
+{
+    for (; specs->name; specs++) {
+        char left[64];
+        snprintf(left, sizeof left, "--%s%s%s", specs->name, specs->value ? " " : "",
+                 specs->value ? specs->value : "");
+        printf("  %-30s %s", left, specs->help);
+        if (specs->kind == OPTION_INT)
+            printf(" (default %lld)", (long long)*specs->to.integer);
+        if (specs->kind == OPTION_STR && *specs->to.str)
+            printf(" (default %s)", *specs->to.str);
+        if (specs->env)
+            printf(" [$%s]", specs->env);
+        printf("\n");
+    }
+}
