@@ -1,4 +1,4 @@
-/* Exponential backoff with full jitter below a ceiling. Pure: no clock, the caller sleeps. */
+/* Exponential backoff with jitter below a ceiling. Pure: no clock, the caller sleeps. */
 #ifndef BACKOFF_H
 #define BACKOFF_H
 

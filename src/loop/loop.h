@@ -23,14 +23,14 @@ struct poll_item {
     /* `events` are EPOLL* bits. The item may be removed, and its memory freed, inside the callback.
      */
     void (*on_events)(struct poll_item *item, uint32_t events);
-    struct poll_item *again_next; /* private: the list of items that asked to be called again */
-    bool again;
+    /* private: the list of items that asked to be called again; again_prev is NULL outside it */
+    struct poll_item *again_next, **again_prev;
 };
 
 struct poller {
     uv_poll_t poll;
     uv_idle_t idle;
-    struct poll_item *again_first, **again_last;
+    struct poll_item *again_first;
     struct epoll_event
         *batch; /* the events being dispatched, so that a removal can void the rest */
     int batch_at, batch_count;
