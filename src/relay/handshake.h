@@ -18,14 +18,14 @@ struct handshake {
     size_t early_len;
     uint8_t *unsent; /* private: a flight that did not fit the socket */
     size_t unsent_len, unsent_at;
-    bool client, finished;
+    bool finished; /* private: only `unsent` is left to do */
     /* ERR_OK or the reason. fd and tls stay the caller's (an alert was sent where there is one to
      * send). The struct may be freed in the callback. */
     void (*on_done)(struct handshake *handshake, enum err_code code, struct err *err);
 };
 
-/* Starts on `fd` with `tls`, both borrowed until on_done. `received` are bytes of the peer that
- * were read already (may be NULL). An error means that on_done never comes. */
+/* Starts on `fd` with `tls`, both borrowed until on_done. An error means that on_done never
+ * comes. */
 enum err_code handshake_start(struct handshake *handshake, struct relay_env *env, int fd,
                               struct tls_conn *tls, int64_t timeout_ms,
                               void (*on_done)(struct handshake *, enum err_code, struct err *),

@@ -28,14 +28,15 @@ struct relay_side {
     struct tls_conn *tls;
     uint8_t *held; /* bytes for this socket that it did not take yet; NULL when there are none */
     uint32_t held_len, held_at;
-    bool readable, writable;
-    bool read_ended;  /* FIN, or close_notify, has been read */
-    bool write_ended; /* FIN has been sent */
-    bool fin_wanted;  /* send FIN when nothing is held any more */
     uint8_t *early;
     uint32_t early_len;
-    uint64_t bytes; /* application bytes read from this side so far; written by the loop, readable
-                       by any thread */
+    bool readable;    /* reading may give something: no EAGAIN since the last event */
+    bool hung_up;     /* the kernel has seen a FIN or an error: read until it says so */
+    bool read_ended;  /* FIN, or close_notify, has been read */
+    bool fin_wanted;  /* send FIN (and close_notify) when nothing is held any more */
+    bool notified;    /* close_notify is out, or held */
+    bool write_ended; /* FIN has been sent */
+    uint64_t bytes;   /* application bytes read from this side; one writer, see relay_bytes */
 };
 
 struct relay {
@@ -45,6 +46,9 @@ struct relay {
      * relay_abort). Called once, from the loop, never from inside relay_start or relay_abort; the
      * relay's memory is the callee's again. */
     void (*on_end)(struct relay *relay, enum err_code code, int side, struct err *err);
+    enum err_code code; /* private: why it ends; the first cause wins */
+    int failed_side;
+    struct err *err; /* private: lent by the event that is being handled */
     enum err_code abort_code;
 };
 
