@@ -94,10 +94,12 @@ const char *mesh_workload_account(const struct mesh_workload *workload);
 const char *mesh_workload_trust_domain(const struct mesh_workload *workload,
                                        const char *mesh_trust_domain);
 
-enum { MESH_SPIFFE_MAX = 2049 }; /* SPIFFE-ID section 2.3: 2,048 bytes, and the null */
+enum {
+    MESH_SPIFFE_MAX = 512
+}; /* as SPIFFE_TEXT_MAX of tls/spiffe.h: longer ones are issued to nobody */
 
 /* Writes "spiffe://<trust domain>/ns/<namespace>/sa/<service account>" and returns its length; 0
- * and "" when it would be longer than the standard allows. */
+ * and "" when it would not fit. */
 size_t mesh_workload_spiffe_id(const struct mesh_workload *workload, const char *mesh_trust_domain,
                                char text[MESH_SPIFFE_MAX]);
 

@@ -1,0 +1,62 @@
+/* The control plane's end of the control protocol: every proxy's stream, fed from one store. Loop
+ * thread, callbacks included. */
+#ifndef XDS_SERVER_H
+#define XDS_SERVER_H
+
+#include "loop/timer.h"
+#include "rpc/rpc.h"
+#include "xds/store.h"
+
+struct xds_server;
+
+enum { XDS_SERVER_STREAMS_MAX = 1000 };
+
+struct xds_server_config {
+    unsigned streams_max;         /* 0 = XDS_SERVER_STREAMS_MAX */
+    int64_t send_deadline_ms;     /* a stream that does not read is cut after this; 0 = 30,000 */
+    int64_t node_deadline_ms;     /* the first request must come within this; 0 = 30,000 */
+    size_t response_target_bytes; /* 0 = 2 MiB; a response is closed when it is larger than this */
+};
+
+/* For metrics; written and read by the loop thread. */
+struct xds_server_stats {
+    uint64_t streams;         /* now */
+    uint64_t streams_opened;  /* since the start */
+    uint64_t streams_refused; /* over the limit, or with a node that is not the token's */
+    uint64_t streams_expired; /* ended because the token did */
+    uint64_t streams_stalled; /* cut because the client did not read */
+    uint64_t streams_bad;     /* ended because of what the client sent */
+    uint64_t requests, responses, acks, nacks, unknown_types;
+    uint64_t resources_sent, removals_sent, bytes_sent;
+    uint64_t resources[XDS_TYPE_COUNT]; /* in the store now */
+    uint64_t generation;                /* publications that changed something */
+    int64_t last_publish_wall_ms;
+    char last_nack[ERR_TEXT_MAX]; /* who refused what, "" = nobody */
+};
+
+/* Who opened a stream, as its token proved. */
+struct xds_peer {
+    const char *namespace;       /* copied */
+    const char *service_account; /* copied; for the log */
+    int64_t expires_wall_s;      /* the token's; the stream ends then. 0 = never */
+};
+
+/* `timers` outlives the server. NULL `config` = defaults. ERR_NO_MEMORY. */
+struct xds_server *xds_server_new(struct timers *timers, const struct xds_server_config *config,
+                                  struct err *err);
+/* Cancels the streams that are still there; on_closed (may be NULL) when the last one has ended and
+ * the server is gone, at the earliest inside this function. */
+void xds_server_close(struct xds_server *server, void (*on_closed)(void *arg), void *arg);
+
+/* For the on_open of XDS_METHOD_DELTA, once the token has been checked: accepts the call, or
+ * finishes it with a reason. The stream belongs to the server. */
+void xds_server_open(struct xds_server *server, struct rpc_call *call, const struct xds_peer *peer);
+
+/* Makes `set` the present resources of `type` and sends every stream what changed. Takes `set`,
+ * also on failure (the store is then as before). ERR_NO_MEMORY. */
+enum err_code xds_server_publish(struct xds_server *server, enum xds_type type, struct xds_set *set,
+                                 struct err *err);
+
+const struct xds_server_stats *xds_server_stats(const struct xds_server *server);
+
+#endif
