@@ -2,7 +2,13 @@
 
 #include <time.h>
 
+/* Atomic only because tests turn the fake clock while other threads read it. */
 static int64_t fake_now_ms = -1, fake_wall_ms = -1;
+
+static int64_t load(const int64_t *from)
+{
+    return __atomic_load_n(from, __ATOMIC_ACQUIRE);
+}
 
 static int64_t read_ms(clockid_t id)
 {
@@ -13,12 +19,13 @@ static int64_t read_ms(clockid_t id)
 
 int64_t clock_now_ms(void)
 {
-    return fake_wall_ms >= 0 ? fake_now_ms : read_ms(CLOCK_MONOTONIC);
+    return load(&fake_wall_ms) >= 0 ? load(&fake_now_ms) : read_ms(CLOCK_MONOTONIC);
 }
 
 int64_t clock_wall_ms(void)
 {
-    return fake_wall_ms >= 0 ? fake_wall_ms : read_ms(CLOCK_REALTIME);
+    int64_t fake = load(&fake_wall_ms);
+    return fake >= 0 ? fake : read_ms(CLOCK_REALTIME);
 }
 
 int64_t clock_wall_s(void)
@@ -28,8 +35,8 @@ int64_t clock_wall_s(void)
 
 void clock_fake(int64_t now_ms, int64_t wall_ms)
 {
-    fake_now_ms = now_ms;
-    fake_wall_ms = wall_ms;
+    __atomic_store_n(&fake_now_ms, now_ms, __ATOMIC_RELEASE);
+    __atomic_store_n(&fake_wall_ms, wall_ms, __ATOMIC_RELEASE);
 }
 
 const char *clock_format(int64_t seconds, char text[CLOCK_TEXT_MAX])
