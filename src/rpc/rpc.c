@@ -86,8 +86,8 @@ static int start_thread(struct rpc *rpc)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    grpc_init();
     grpclog_start();
+    grpc_init();
     rpc->queue = grpc_completion_queue_create_for_next(NULL);
     int failed = pthread_create(&rpc->thread, NULL, poll_queue, rpc);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -29,7 +29,7 @@ enum {
     RPC_SEND_QUEUE_MAX = 16,            /* messages of one call given to us and not yet sent */
     RPC_STREAMS_MAX = 100,              /* calls at once on one connection of a server */
     RPC_METADATA_MAX = 16,              /* entries that we send with one call */
-    RPC_METADATA_MAX_BYTES = 16 * 1024, /* received with one call, all together */
+    RPC_METADATA_MAX_BYTES = 16 * 1024, /* received with one call; more ends the connection too */
     RPC_TEXT_MAX = 1024,                /* a status message is cut here, with its null */
     RPC_PING_MS = 30 * 1000,            /* a server pings this often ... */
     RPC_PING_TIMEOUT_MS = 20 * 1000,    /* ... and gives up a connection that does not answer */
@@ -108,7 +108,8 @@ enum err_code rpc_call_send_take(struct rpc_call *call, void *data, size_t len);
 unsigned rpc_call_send_queued(const struct rpc_call *call);
 
 /* No on_message until resumed; what the peer goes on sending waits in its own flow-control window.
- * The end of the call with another status than OK is not held back, and may overtake a message. */
+ * A server's status comes after the messages before it, so it waits too; a cancellation, a deadline
+ * or a broken connection does not, and takes the place of what was not read. */
 void rpc_call_read_pause(struct rpc_call *call);
 void rpc_call_read_resume(struct rpc_call *call);
 
