@@ -17,6 +17,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* The names of the priorities, dstnat and filter, are not known for every hook. */
+const struct rules_chain rules_chains[RULES_CHAIN_COUNT] = {
+    {"prerouting", "nat", "prerouting", -100},
+    {"input", "filter", "input", 0},
+    {"output", "nat", "output", -100},
+};
+
 #define NOT_A_SYN "tcp flags & (fin | syn | rst | ack) != syn"
 
 static void write_ports(FILE *out, const struct capture_ports *list)
@@ -96,42 +103,33 @@ static void write_inbound_exemptions(FILE *out, const struct capture *capture)
 
 static void write_prerouting(FILE *out, const struct capture *capture)
 {
-    fputs("\tchain prerouting {\n"
-          "\t\ttype nat hook prerouting priority dstnat; policy accept;\n"
-          "\t\tmeta l4proto != tcp counter accept comment \"not TCP\"\n"
+    fputs("\t\tmeta l4proto != tcp counter accept comment \"not TCP\"\n"
           "\t\tiifname \"lo\" counter accept comment \"loopback\"\n"
           "\t\tfib daddr type != local counter accept comment \"forwarded, not for this pod\"\n",
           out);
     write_inbound_exemptions(out, capture);
     fprintf(out,
             "\t\t" NOT_A_SYN " counter accept comment \"connection older than the rules\"\n"
-            "\t\tmeta l4proto tcp counter redirect to :%u comment \"captured inbound\"\n"
-            "\t}\n",
+            "\t\tmeta l4proto tcp counter redirect to :%u comment \"captured inbound\"\n",
             (unsigned)capture->inbound_port);
 }
 
 static void write_input(FILE *out, const struct capture *capture)
 {
     fprintf(out,
-            "\tchain input {\n"
-            "\t\ttype filter hook input priority filter; policy accept;\n"
             "\t\tiifname \"lo\" accept comment \"loopback\"\n"
             "\t\tmeta l4proto != tcp accept comment \"not TCP\"\n"
             "\t\t" NOT_A_SYN " accept comment \"not a new connection\"\n"
             "\t\ttcp dport %u counter accept comment \"captured inbound\"\n",
             (unsigned)capture->inbound_port);
     write_inbound_exemptions(out, capture);
-    fputs("\t\tmeta l4proto tcp counter drop comment \"slipped past the redirect\"\n"
-          "\t}\n",
-          out);
+    fputs("\t\tmeta l4proto tcp counter drop comment \"slipped past the redirect\"\n", out);
 }
 
 static void write_output(FILE *out, const struct capture *capture)
 {
     const struct capture_prefixes *include = &capture->include_outbound_cidrs;
     fprintf(out,
-            "\tchain output {\n"
-            "\t\ttype nat hook output priority -100; policy accept;\n"
             "\t\tmeta l4proto != tcp counter accept comment \"not TCP\"\n"
             "\t\tmeta skuid %u counter accept comment \"the proxy's own\"\n"
             "\t\tmeta skgid %u counter accept comment \"the proxy's own\"\n"
@@ -157,10 +155,13 @@ static void write_output(FILE *out, const struct capture *capture)
     }
     fprintf(out,
             "\t\t" NOT_A_SYN " counter accept comment \"connection older than the rules\"\n"
-            "\t\tmeta l4proto tcp counter redirect to :%u comment \"captured outbound\"\n"
-            "\t}\n",
+            "\t\tmeta l4proto tcp counter redirect to :%u comment \"captured outbound\"\n",
             (unsigned)capture->outbound_port);
 }
+
+/* In the order of rules_chains. */
+static void (*const write_rules[RULES_CHAIN_COUNT])(FILE *out, const struct capture *capture) = {
+    write_prerouting, write_input, write_output};
 
 static enum err_code finish(FILE *out, char **text, struct err *err)
 {
@@ -172,7 +173,7 @@ static enum err_code finish(FILE *out, char **text, struct err *err)
     return err_set(err, ERR_NO_MEMORY, "no memory for the text of the rules");
 }
 
-enum err_code rules_format(const struct capture *capture, const char *table, bool dormant,
+enum err_code rules_format(const struct capture *capture, const char *table, bool detached,
                            char **text, struct err *err)
 {
     size_t len;
@@ -181,11 +182,15 @@ enum err_code rules_format(const struct capture *capture, const char *table, boo
         return err_set(err, ERR_NO_MEMORY, "no memory for the text of the rules");
     /* Adding the table first lets the removal succeed when there is none. */
     fprintf(out, "add table inet %s\ndelete table inet %s\ntable inet %s {\n", table, table, table);
-    if (dormant)
-        fputs("\tflags dormant;\n", out);
-    write_prerouting(out, capture);
-    write_input(out, capture);
-    write_output(out, capture);
+    for (unsigned i = 0; i < RULES_CHAIN_COUNT; i++) {
+        const struct rules_chain *chain = &rules_chains[i];
+        fprintf(out, "\tchain %s {\n", chain->name);
+        if (!detached)
+            fprintf(out, "\t\ttype %s hook %s priority %d; policy accept;\n", chain->type,
+                    chain->hook, chain->priority);
+        write_rules[i](out, capture);
+        fputs("\t}\n", out);
+    }
     fputs("}\n", out);
     return finish(out, text, err);
 }

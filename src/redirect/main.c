@@ -1,0 +1,6 @@
+#include "redirect/verb.h"
+
+int main(int argc, char **argv)
+{
+    return verb_main(argc, argv);
+}
