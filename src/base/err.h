@@ -38,6 +38,7 @@
       "the connection did not come through the redirect")                                          \
     X(CONN_OWN_PORT, "conn_own_port", "the destination is one of the proxy's own ports")           \
     X(CONN_NO_ENDPOINT, "conn_no_endpoint", "the service has no healthy endpoint")                 \
+    X(CONN_NO_PORT, "conn_no_port", "the service has no such port")                                \
     X(CONN_UNSUPPORTED_TUNNEL, "conn_unsupported_tunnel",                                          \
       "the workload speaks a tunnel protocol that we do not")                                      \
     X(CONN_NOT_READY, "conn_not_ready",                                                            \
