@@ -92,12 +92,15 @@ static char *canonical_text(json_t *value)
 /* --- the listing
  * ---------------------------------------------------------------------------------- */
 
-/* The line of the text form that ends in this handle, without indent and handle. */
+/* The rule of the text form that ends in this handle, without indent and handle. The table, whose
+ * handle is of another count, stands in a line that ends in "{ # handle 7". */
 static char *line_of(const char *text, int64_t handle)
 {
     char mark[48];
     snprintf(mark, sizeof mark, " # handle %lld\n", (long long)handle);
-    const char *end = strstr(text, mark);
+    const char *end = text;
+    while ((end = strstr(end, mark)) && end > text && end[-1] == '{')
+        end++;
     if (!end)
         return strdup("(a rule without text)");
     const char *start = end;

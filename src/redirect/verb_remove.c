@@ -14,8 +14,8 @@ enum err_code verb_remove(const struct verb_options *options, struct err *err)
     enum err_code code = nftables_run(script, err);
     free(script);
     if (code == ERR_OK)
-        printf("removed: there is no table inet %s any more; connections that were captured stay "
-               "so until they end\n",
+        printf("removed: there is no table inet %s any more; connections that were captured are "
+               "cut unless other rules of this network namespace translate addresses\n",
                RULES_TABLE);
     return code;
 }

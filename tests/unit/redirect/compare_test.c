@@ -20,7 +20,7 @@
     "]}}}, {\"counter\": {\"packets\": " packets ", \"bytes\": 60}}, {\"accept\": null}]}}"
 #define DOCUMENT(rest) "{\"nftables\": [" META rest "]}"
 
-static const char text[] = "table inet t { # handle 1\n\tchain output { # handle 9\n"
+static const char text[] = "table inet t { # handle 10\n\tchain output { # handle 9\n"
                            "\t\tfirst rule # handle 10\n\t\tsecond rule # handle 11\n"
                            "\t\tthird rule # handle 12\n\t}\n}\n";
 
