@@ -66,6 +66,19 @@ static const struct metrics_family wait_families[] = {
      "Clients outside the mesh that said nothing for the whole plaintext wait."},
 };
 
+static const char *const result_labels[] = {"result"};
+static const struct metrics_family certificate_families[] = {
+    {"handfast_certificate_requests_total", METRICS_COUNTER,
+     "Requests for a certificate, by result."},
+};
+static const struct metrics_family link_families[] = {
+    {"handfast_control_link_failures_total", METRICS_COUNTER,
+     "Connections to the control plane that failed or ended; a repeated reason counts once."},
+};
+static const struct metrics_family stream_families[] = {
+    {"handfast_xds_streams_ended_total", METRICS_COUNTER, "xDS streams that ended, by reason."},
+};
+
 #define TABLE(families_, labels_)                                                                  \
     {                                                                                              \
         .families = families_, .family_count = sizeof families_ / sizeof families_[0],             \
@@ -78,6 +91,9 @@ static const struct metrics_table tables[STATS_TABLE_COUNT] = {
     [STATS_REFUSED] = TABLE(refused_families, reason_labels),
     [STATS_GAUGES] = TABLE(gauge_families, reporter_labels),
     [STATS_DRY_RUN] = TABLE(dry_run_families, policy_labels),
+    [STATS_CERTIFICATE] = TABLE(certificate_families, result_labels),
+    [STATS_LINK] = TABLE(link_families, result_labels),
+    [STATS_STREAM] = TABLE(stream_families, result_labels),
     [STATS_WAITS] = {.families = wait_families, .family_count = 1},
 };
 
@@ -184,4 +200,25 @@ void stats_gauge_add(struct stats *stats, enum conn_direction direction, enum st
                      int amount)
 {
     metrics_add(stats->gauges[direction], gauge, (uint64_t)(int64_t)amount);
+}
+
+static void count_result(struct stats *stats, enum stats_table table, enum err_code code)
+{
+    const char *result = err_label(code);
+    metrics_add(metrics_row(stats->shard, table, &result), 0, 1);
+}
+
+void stats_certificate(struct stats *stats, enum err_code code)
+{
+    count_result(stats, STATS_CERTIFICATE, code);
+}
+
+void stats_link_failed(struct stats *stats, enum err_code code)
+{
+    count_result(stats, STATS_LINK, code);
+}
+
+void stats_stream_ended(struct stats *stats, enum err_code code)
+{
+    count_result(stats, STATS_STREAM, code);
 }

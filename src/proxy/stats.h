@@ -7,13 +7,16 @@
 #include "proxy/conn.h"
 
 enum stats_table {
-    STATS_TCP,       /* Istio's names and labels */
-    STATS_FAILED,    /* Istio's, by reason */
-    STATS_HANDSHAKE, /* TLS handshakes that failed, by reason */
-    STATS_REFUSED,   /* connections that ended before they were relayed, by reason */
-    STATS_GAUGES,    /* connections now */
-    STATS_DRY_RUN,   /* connections that a dry-run policy would have denied */
-    STATS_WAITS,     /* clients outside the mesh that were silent for plaintext_wait_ms */
+    STATS_TCP,         /* Istio's names and labels */
+    STATS_FAILED,      /* Istio's, by reason */
+    STATS_HANDSHAKE,   /* TLS handshakes that failed, by reason */
+    STATS_REFUSED,     /* connections that ended before they were relayed, by reason */
+    STATS_GAUGES,      /* connections now */
+    STATS_DRY_RUN,     /* connections that a dry-run policy would have denied */
+    STATS_WAITS,       /* clients outside the mesh that were silent for plaintext_wait_ms */
+    STATS_CERTIFICATE, /* requests for a certificate, by result */
+    STATS_LINK,        /* links to the control plane that failed, by reason */
+    STATS_STREAM,      /* xDS streams that ended, by reason */
     STATS_TABLE_COUNT,
 };
 
@@ -42,6 +45,11 @@ void stats_dry_run(struct stats *stats, const char *policy);
 void stats_plaintext_wait(struct stats *stats);
 void stats_gauge_add(struct stats *stats, enum conn_direction direction, enum stats_gauge gauge,
                      int amount);
+
+/* main's: a request for a certificate ended, a link or a stream to the control plane failed. */
+void stats_certificate(struct stats *stats, enum err_code code);
+void stats_link_failed(struct stats *stats, enum err_code code);
+void stats_stream_ended(struct stats *stats, enum err_code code);
 
 /* "source" for outbound, "destination" for inbound. */
 const char *stats_reporter(enum conn_direction direction);

@@ -1,0 +1,50 @@
+/* What operators, Prometheus and the kubelet ask: the admin socket, /metrics, /healthz/ready. The
+ * HTTP server has a thread of its own; it answers readiness from atomics and passes every other
+ * question to the main loop by mail, which owns what is asked about. */
+#ifndef OPS_H
+#define OPS_H
+
+#include <stdatomic.h>
+
+#include "admin/http.h"
+#include "loop/mailbox.h"
+#include "proxy/control.h"
+#include "proxy/drain.h"
+
+enum ops_state {
+    OPS_NO_CERTIFICATE,
+    OPS_NO_CONFIGURATION,
+    OPS_READY,
+    OPS_DRAINING,
+};
+
+struct ops {
+    const struct config *config;
+    struct control *control;
+    struct drain *drain;
+    struct metrics *registry;
+    struct worker *workers;
+    unsigned worker_count;
+    struct mailbox *main_box;
+    int64_t started_ms;
+    struct admin_http *http;
+    bool stopped;
+    atomic_int state; /* enum ops_state */
+    atomic_llong not_after_s;
+};
+
+/* Starts the server; everything above `http` is set by the caller. ERR_SYSTEM, ERR_NO_MEMORY, and
+ * then there is nothing to undo. Main thread. */
+enum err_code ops_start(struct ops *ops, struct err *err);
+/* Stops it; questions that are still in the mail are answered with a refusal. Harmless when it was
+ * not started. Main thread. */
+void ops_stop(struct ops *ops);
+
+/* What readiness depends on. Main thread. */
+void ops_set_view(struct ops *ops, const struct view *view);
+void ops_set_draining(struct ops *ops);
+
+/* True, or *reason is a sentence. Any thread. */
+bool ops_ready(struct ops *ops, const char **reason);
+
+#endif
