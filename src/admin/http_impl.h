@@ -12,7 +12,7 @@
 /* One connection's place: how long it has been there, and the way to end it. */
 struct http_place {
     int fd; /* -1: free */
-    bool ended;
+    bool ended, answering, half_closed;
     int64_t since_ms;
 };
 

@@ -15,10 +15,21 @@ static struct admin_http_response fresh_response(void)
     return (struct admin_http_response){.status = 200, .content_type = "application/json"};
 }
 
+/* From here on the end of the client's sending side means nothing: it may wait for the answer. */
+static void mark_answering(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct http_place *place = info ? info->socket_context : NULL;
+    if (place)
+        place->answering = true;
+}
+
 /* One request a connection: a client that keeps connections open keeps others out. */
 static enum MHD_Result send_response(struct MHD_Connection *connection,
                                      struct admin_http_response *answer, const char *allow)
 {
+    mark_answering(connection);
     struct MHD_Response *response =
         MHD_create_response_from_buffer(answer->body_len, answer->body, MHD_RESPMEM_MUST_FREE);
     if (!response) {
@@ -134,6 +145,7 @@ enum MHD_Result http_request_handle(void *cls, struct MHD_Connection *connection
         *data_len = 0;
         return fits ? MHD_YES : MHD_NO;
     }
+    mark_answering(connection);
     struct admin_http_response response = fresh_response();
     if (request->pending) {
         http_defer_take(request, &response);
