@@ -126,7 +126,7 @@ class Router(Namespace):
         """Drops forwarded packets that match (nft syntax, "" for all) until the returned function is called."""
         table = f"swallow{next(_numbers)}"
         self.nft(f"table inet {table} {{ chain forward {{ type filter hook forward priority 0;"
-                 f" {match} counter drop; }} }}")
+                 f" {match} counter drop; }}; }}")
         return lambda: self.nft(f"delete table inet {table}")
 
 
