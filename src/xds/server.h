@@ -5,6 +5,7 @@
 
 #include "loop/timer.h"
 #include "rpc/rpc.h"
+#include "xds/server_stats.h"
 #include "xds/store.h"
 
 struct xds_server;
@@ -16,22 +17,6 @@ struct xds_server_config {
     int64_t send_deadline_ms;     /* a stream that does not read is cut after this; 0 = 30,000 */
     int64_t node_deadline_ms;     /* the first request must come within this; 0 = 30,000 */
     size_t response_target_bytes; /* 0 = 2 MiB; a response is closed when it is larger than this */
-};
-
-/* For metrics; written and read by the loop thread. */
-struct xds_server_stats {
-    uint64_t streams;         /* now */
-    uint64_t streams_opened;  /* since the start */
-    uint64_t streams_refused; /* over the limit, or with a node that is not the token's */
-    uint64_t streams_expired; /* ended because the token did */
-    uint64_t streams_stalled; /* cut because the client did not read */
-    uint64_t streams_bad;     /* ended because of what the client sent */
-    uint64_t requests, responses, acks, nacks, unknown_types;
-    uint64_t resources_sent, removals_sent, bytes_sent;
-    uint64_t resources[XDS_TYPE_COUNT]; /* in the store now */
-    uint64_t generation;                /* publications that changed something */
-    int64_t last_publish_wall_ms;
-    char last_nack[ERR_TEXT_MAX]; /* who refused what, "" = nobody */
 };
 
 /* Who opened a stream, as its token proved. */

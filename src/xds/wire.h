@@ -24,6 +24,7 @@ struct xds_arena {
  * becomes a structure, so that a small message could ask for a large amount of memory. */
 enum {
     XDS_GROWTH_REQUEST = 8,   /* names and versions */
+    XDS_GROWTH_RESPONSE = 16, /* resources, still encoded */
     XDS_GROWTH_RESOURCE = 128 /* matches of a policy have many fields */
 };
 

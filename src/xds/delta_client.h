@@ -1,0 +1,66 @@
+/* The client's half of the delta protocol: a state machine without input and output of its own,
+ * which lives over many streams. Asks for everything of Address and Authorization and for the
+ * Secret `ROOTCA`. One thread.
+ *
+ * - xds_delta_client_start() begins a stream: a first request of each type, with the versions that
+ * are held.
+ * - Every response is answered: ACK when all its resources were good, NACK with the first refusals
+ * in words otherwise. The good ones count either way.
+ * - A refused resource leaves what was held before in force. Its old version is what the next
+ * stream states, so that it is sent again; without an old one (or when that has no version) it is
+ * left out.
+ * - Ready after the first answer of Address and Authorization, the whole of it where the server
+ * says (with "+" at the end of system_version_info) that more follows. The silence of ROOTCA holds
+ * nothing up. */
+#ifndef XDS_DELTA_CLIENT_H
+#define XDS_DELTA_CLIENT_H
+
+#include "xds/bundle.h"
+#include "xds/decode.h"
+#include "xds/types.h"
+
+struct xds_delta_client;
+
+struct xds_delta_events {
+    /* A request to send, malloc'd; the receiver owns it. */
+    void (*on_request)(void *data, size_t len, void *arg);
+    /* Records that came: the receiver takes a reference of its own. */
+    void (*on_workload)(struct mesh_workload *workload, void *arg);
+    void (*on_service)(struct mesh_service *service, void *arg);
+    void (*on_policy)(struct mesh_policy *policy, void *arg);
+    /* `name` is a workload's uid or a service's key; a policy's key. */
+    void (*on_removed_address)(const char *name, void *arg);
+    void (*on_removed_policy)(const char *key, void *arg);
+    /* Borrowed. */
+    void (*on_bundle)(const struct xds_bundle *bundle, void *arg);
+};
+
+struct xds_delta_client_counts {
+    uint64_t responses, resources, removed, rejected, nacks;
+    char last_nack[ERR_TEXT_MAX]; /* what the last NACK said; "" = none */
+};
+
+struct xds_delta_node {
+    const char *id; /* "sidecar~<ip>~<pod>.<namespace>~<namespace>.svc.cluster.local" */
+    const char *namespace,
+        *cluster; /* also told as metadata, where istiod looks for them; "" leaves one out */
+};
+
+/* `node` is copied, `events` are borrowed. NULL: out of memory. */
+struct xds_delta_client *xds_delta_client_new(const struct xds_delta_node *node,
+                                              const struct xds_delta_events *events, void *arg);
+void xds_delta_client_free(struct xds_delta_client *client);
+
+/* A stream begins: gives the first requests to on_request. ERR_NO_MEMORY. */
+enum err_code xds_delta_client_start(struct xds_delta_client *client, struct err *err);
+/* A response came. Whatever it returns, what was good has been given to the events. ERR_OK, also
+ * with a NACK. ERR_XDS_MALFORMED, ERR_TOO_LARGE, ERR_NO_MEMORY: end the stream.
+ * ERR_XDS_UNKNOWN_TYPE: we never asked for this; nothing was answered and the stream may go on. */
+enum err_code xds_delta_client_response(struct xds_delta_client *client, const void *data,
+                                        size_t len, struct err *err);
+
+bool xds_delta_client_ready(const struct xds_delta_client *client);
+const struct xds_delta_client_counts *
+xds_delta_client_counts(const struct xds_delta_client *client);
+
+#endif
