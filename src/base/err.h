@@ -100,6 +100,7 @@
     /* control protocol */                                                                         \
     X(RPC_UNAVAILABLE, "rpc_unavailable", "the control plane cannot be reached")                   \
     X(RPC_STATUS, "rpc_status", "the control plane answered with an error")                        \
+    X(RPC_PROTOCOL, "rpc_protocol", "the client does not keep to HTTP/2 or to one of its limits")  \
     X(XDS_MALFORMED, "xds_malformed", "the protobuf message cannot be parsed")                     \
     X(XDS_UNKNOWN_TYPE, "xds_unknown_type", "the resource type is not known")                      \
     X(XDS_RESOURCE, "xds_resource", "a resource is not valid")                                     \

@@ -31,9 +31,26 @@ static void add_string(struct channel_args *args, const char *key, const char *v
     arg->value.string = (char *)(uintptr_t)value;
 }
 
+/* gRPC looks at a message's size only when it has all of it, and it believes any length that the
+ * peer announces, up to 4 GiB. Out of this much memory for a connection it ends calls with
+ * RESOURCE_EXHAUSTED. */
+static void add_quota(struct channel_args *args)
+{
+    args->quota = grpc_resource_quota_create(NULL);
+    grpc_resource_quota_resize(args->quota, RPC_CONNECTION_MAX_BYTES);
+    if (args->args.num_args == CHANNEL_ARGS_MAX)
+        abort();
+    grpc_arg *arg = &args->list[args->args.num_args++];
+    arg->type = GRPC_ARG_POINTER;
+    arg->key = (char *)(uintptr_t)GRPC_ARG_RESOURCE_QUOTA;
+    arg->value.pointer.p = args->quota;
+    arg->value.pointer.vtable = grpc_resource_quota_arg_vtable();
+}
+
 static void add_common(struct channel_args *args)
 {
     args->args = (grpc_channel_args){.num_args = 0, .args = args->list};
+    add_quota(args);
     add_int(args, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, RPC_MESSAGE_MAX_BYTES);
     add_int(args, GRPC_ARG_MAX_METADATA_SIZE, RPC_METADATA_MAX_BYTES);
     add_int(args, GRPC_ARG_ENABLE_CENSUS, 0);
@@ -70,6 +87,11 @@ void channel_args_server(struct channel_args *args)
     add_int(args, GRPC_ARG_KEEPALIVE_TIME_MS, RPC_PING_MS);
     add_int(args, GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     add_int(args, GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, RPC_CLIENT_PING_MIN_MS);
+}
+
+void channel_args_deinit(struct channel_args *args)
+{
+    grpc_resource_quota_unref(args->quota);
 }
 
 enum err_code channel_set_nonblocking(int fd, struct err *err)

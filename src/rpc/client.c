@@ -35,6 +35,7 @@ struct rpc_channel *rpc_channel_new(struct rpc *rpc, int fd, const char *authori
     grpc_channel_credentials *plaintext = grpc_insecure_credentials_create();
     channel->grpc = grpc_channel_create_from_fd(authority, fd, plaintext, &args.args);
     grpc_channel_credentials_release(plaintext);
+    channel_args_deinit(&args);
     channel->rpc = rpc;
     channel->next = rpc->channels;
     channel->prev = &rpc->channels;

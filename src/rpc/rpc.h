@@ -25,7 +25,8 @@ struct rpc_call;
 
 enum {
     RPC_MESSAGE_MAX_BYTES =
-        4 * 1024 * 1024,                /* received; more ends the call with RESOURCE_EXHAUSTED */
+        4 * 1024 * 1024, /* received; more ends the call with RESOURCE_EXHAUSTED */
+    RPC_CONNECTION_MAX_BYTES = 16 * 1024 * 1024, /* received on one connection and not yet read */
     RPC_SEND_QUEUE_MAX = 16,            /* messages of one call given to us and not yet sent */
     RPC_STREAMS_MAX = 100,              /* calls at once on one connection of a server */
     RPC_METADATA_MAX = 16,              /* entries that we send with one call */
@@ -170,13 +171,19 @@ struct rpc_server *rpc_server_new(struct rpc *rpc, const struct rpc_method *meth
 void rpc_server_close(struct rpc_server *server, void (*on_closed)(void *arg), void *arg);
 
 /* Serves a client on `fd`, one end of a connected stream socket, which it makes non-blocking and
- * owns from success on. `arg` is what rpc_call_connection_arg() gives to its calls. NULL:
- * ERR_NO_MEMORY, ERR_SYSTEM.
+ * owns from success on. `arg` is what rpc_call_connection_arg() gives to its calls. What the client
+ * sends is checked (guard.h) before gRPC sees it. NULL: ERR_NO_MEMORY, ERR_SYSTEM.
  *
- * Whoever carries the far end calls rpc_connection_close() exactly once, also when this side closed
- * first (a client that does not speak HTTP/2), unless the server is closed before. */
+ * The connection ends when the far end closes, or when gRPC or the guard has had enough of the
+ * client (then the far end is closed); its calls end and its resources go. Whoever carries the far
+ * end calls rpc_connection_close() exactly once, before or after that, unless the server is closed
+ * first. */
 struct rpc_connection *rpc_server_add_fd(struct rpc_server *server, int fd, void *arg,
                                          struct err *err);
+
+/* Clients that were cut off by the guard, since the start of the server: each is also
+ * event=rpc_refused at the level warn. */
+uint64_t rpc_server_refused(const struct rpc_server *server);
 
 /* Ends the connection: its calls end with CANCELLED, soon but not in here, no call is opened any
  * more, and fd is closed. The connection is gone for the caller; `arg` may go when this returns if

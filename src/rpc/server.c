@@ -7,15 +7,22 @@
  * It ends otherwise by:
  *   - an unknown method, or on_open refusing: initial metadata and status at once, no events;
  *   - the client cancelling, its deadline, a broken connection: the close comes with cancelled = 1;
- *   - rpc_connection_close: gRPC cuts the connection, which does the same to every call. */
+ *   - the pump: either side has closed, or the guard refused what the client sent;
+ *   - rpc_connection_close: either way gRPC cuts the connection, which ends its calls. The memory
+ * goes when gRPC is done, no call is left and the caller has closed it. */
+#include <errno.h>
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "base/log.h"
 #include "rpc/call.h"
 #include "rpc/channel.h"
+#include "rpc/pump.h"
 
 struct rpc_connection {
     struct rpc_server *server;
@@ -27,7 +34,11 @@ struct rpc_connection {
     grpc_call *request; /* the next call, when request_op is done */
     grpc_call_details details;
     grpc_metadata_array metadata;
-    bool requesting, closing, shut_down;
+    struct pump pump; /* between the caller's socket and gRPC's */
+    bool requesting;
+    bool cut;       /* gRPC has been told to end it */
+    bool shut_down; /* and has done so */
+    bool released;  /* the caller has no more use for it */
 };
 
 struct rpc_server {
@@ -37,6 +48,7 @@ struct rpc_server {
     void *arg;
     struct rpc_connection *connections;
     struct rpc_op closed_op;
+    uint64_t refused;
     bool closing;
     void (*on_closed)(void *arg);
     void *on_closed_arg;
@@ -90,12 +102,19 @@ void rpc_server_close(struct rpc_server *server, void (*on_closed)(void *), void
         server->next->prev = server->prev;
     server->on_closed = on_closed;
     server->on_closed_arg = arg;
-    for (struct rpc_connection *connection = server->connections; connection;
-         connection = connection->next)
-        if (!connection->closing)
-            rpc_connection_close(connection);
+    for (struct rpc_connection *connection = server->connections, *next; connection;
+         connection = next) {
+        next = connection->next;
+        if (!connection->released)
+            rpc_connection_close(connection); /* frees it when nothing is left to wait for */
+    }
     server->closing = true;
     server_settle(server);
+}
+
+uint64_t rpc_server_refused(const struct rpc_server *server)
+{
+    return server->refused;
 }
 
 void rpc_servers_close(struct rpc *rpc)
@@ -108,7 +127,8 @@ void rpc_servers_close(struct rpc *rpc)
 
 static void connection_settle(struct rpc_connection *connection)
 {
-    if (!connection->shut_down || connection->requesting || connection->calls)
+    if (!connection->released || !connection->shut_down || connection->requesting ||
+        connection->calls)
         return;
     struct rpc_server *server = connection->server;
     *connection->prev = connection->next;
@@ -134,15 +154,37 @@ static void on_shut_down(struct rpc_op *op, bool ok)
     connection_settle(connection);
 }
 
-void rpc_connection_close(struct rpc_connection *connection)
+/* Ends it for the client and for gRPC; its calls end soon. */
+static void connection_cut(struct rpc_connection *connection)
 {
-    if (connection->closing)
-        abort();
-    connection->closing = true;
+    if (connection->cut)
+        return;
+    connection->cut = true;
+    pump_stop(&connection->pump);
     grpc_server_shutdown_and_notify(
         connection->grpc, connection->server->rpc->queue,
         rpc_op_start(&connection->shutdown_op, connection, on_shut_down));
     grpc_server_cancel_all_calls(connection->grpc);
+}
+
+void rpc_connection_close(struct rpc_connection *connection)
+{
+    if (connection->released)
+        abort();
+    connection->released = true;
+    connection_cut(connection);
+    connection_settle(connection);
+}
+
+static void on_pump_end(struct pump *pump, const struct err *why)
+{
+    struct rpc_connection *connection =
+        (struct rpc_connection *)((char *)pump - offsetof(struct rpc_connection, pump));
+    if (why->code != ERR_OK) {
+        connection->server->refused++;
+        LOG_LIMITED(LOG_LEVEL_WARN, 10, "rpc_refused", F_ERR(why));
+    }
+    connection_cut(connection);
 }
 
 static void on_requested(struct rpc_op *op, bool ok);
@@ -160,35 +202,63 @@ static void request_next(struct rpc_connection *connection)
         abort();
 }
 
+/* Puts a pump between `fd` and a socket of our own, and gives the other end of that to *grpc_fd. */
+static enum err_code connect_pump(struct rpc_connection *connection, int fd, int *grpc_fd,
+                                  struct err *err)
+{
+    int pair[2];
+    enum err_code code = channel_set_nonblocking(fd, err);
+    if (code != ERR_OK)
+        return code;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+        return err_sys(err, ERR_SYSTEM, errno, "serve gRPC on descriptor %d", fd);
+    code =
+        pump_start(&connection->pump, connection->server->rpc->loop, fd, pair[0], on_pump_end, err);
+    if (code != ERR_OK) {
+        close(pair[0]);
+        close(pair[1]);
+        return code;
+    }
+    *grpc_fd = pair[1];
+    return ERR_OK;
+}
+
+/* Gives one end of the pump to a gRPC server of its own. */
+static void start_grpc(struct rpc_connection *connection, int grpc_fd)
+{
+    struct channel_args args;
+    channel_args_server(&args);
+    connection->grpc = grpc_server_create(&args.args, NULL);
+    grpc_server_register_completion_queue(connection->grpc, connection->server->rpc->queue, NULL);
+    grpc_server_start(connection->grpc);
+    grpc_server_credentials *plaintext = grpc_insecure_server_credentials_create();
+    grpc_server_add_channel_from_fd(connection->grpc, grpc_fd, plaintext);
+    grpc_server_credentials_release(plaintext);
+    channel_args_deinit(&args);
+}
+
 struct rpc_connection *rpc_server_add_fd(struct rpc_server *server, int fd, void *arg,
                                          struct err *err)
 {
+    int grpc_fd = -1;
     struct rpc_connection *connection = calloc(1, sizeof *connection);
     if (!connection) {
         err_set(err, ERR_NO_MEMORY, "serve gRPC on descriptor %d: out of memory", fd);
         return NULL;
     }
-    if (channel_set_nonblocking(fd, err) != ERR_OK) {
+    connection->server = server;
+    connection->arg = arg;
+    if (connect_pump(connection, fd, &grpc_fd, err) != ERR_OK) {
         free(connection);
         return NULL;
     }
-    connection->server = server;
-    connection->arg = arg;
     connection->next = server->connections;
     connection->prev = &server->connections;
     if (connection->next)
         connection->next->prev = &connection->next;
     server->connections = connection;
     rpc_hold(server->rpc);
-
-    struct channel_args args;
-    channel_args_server(&args);
-    connection->grpc = grpc_server_create(&args.args, NULL);
-    grpc_server_register_completion_queue(connection->grpc, server->rpc->queue, NULL);
-    grpc_server_start(connection->grpc);
-    grpc_server_credentials *plaintext = grpc_insecure_server_credentials_create();
-    grpc_server_add_channel_from_fd(connection->grpc, fd, plaintext);
-    grpc_server_credentials_release(plaintext);
+    start_grpc(connection, grpc_fd);
     request_next(connection);
     return connection;
 }
@@ -292,7 +362,7 @@ static void on_requested(struct rpc_op *op, bool ok)
     struct rpc_connection *connection = op->owner;
     struct rpc_call *call = NULL;
     connection->requesting = false;
-    if (ok && !connection->closing)
+    if (ok && !connection->cut)
         call = take_request(connection);
     if (ok && !call) {
         grpc_call_cancel_with_status(connection->request, GRPC_STATUS_RESOURCE_EXHAUSTED,
@@ -301,7 +371,7 @@ static void on_requested(struct rpc_op *op, bool ok)
     }
     grpc_call_details_destroy(&connection->details);
     grpc_metadata_array_destroy(&connection->metadata);
-    if (!connection->closing)
+    if (!connection->cut)
         request_next(connection);
     if (call)
         open_call(call);
