@@ -1,4 +1,4 @@
-/* Broken connections, hostile bytes, and ends in the middle of something. */
+/* Broken connections and ends in the middle of something. */
 #include "fixture.h"
 
 /* --- a wire between client and server that can be cut --------------------------------------------
@@ -159,92 +159,6 @@ static void a_descriptor_that_is_not_open_is_refused(void)
     CU_ASSERT_PTR_NULL(rpc_server_add_fd(fixture.server, pair[0], NULL, &err));
     CU_ASSERT_EQUAL(err.code, ERR_SYSTEM);
     fixture_stop(&fixture);
-}
-
-/* --- bytes that are not gRPC ---------------------------------------------------------------------
- */
-
-/* Writes the bytes to a server and reads until the server closes; others go on meanwhile. */
-static void check_bytes(const char *bytes, size_t len, bool closes)
-{
-    struct fixture fixture;
-    struct peer bystander = {0};
-    int pair[2];
-    fixture_start(&fixture, test_methods);
-    struct rpc_channel *other = connect_direct(&fixture, NULL);
-    open_watched(&fixture, other, &bystander);
-    make_pair(pair);
-    struct rpc_connection *connection = serve(&fixture, pair[0], NULL);
-    CU_ASSERT_EQUAL(write(pair[1], bytes, len), (ssize_t)len);
-    fcntl(pair[1], F_SETFL, O_NONBLOCK);
-    bool closed = false;
-    for (int i = 0; i < 500 && !closed; i++) {
-        char answer[4096];
-        check_echo(&fixture, other);
-        ssize_t got = read(pair[1], answer, sizeof answer);
-        closed = got == 0 || (got < 0 && errno != EAGAIN);
-        if (!closes && i == 10)
-            break;
-    }
-    CU_ASSERT_EQUAL(closed, closes);
-    rpc_connection_close(connection);
-    close(pair[1]);
-    check_echo(&fixture, other);
-    CU_ASSERT_EQUAL(bystander.ends, 0);
-    CU_ASSERT_EQUAL(watched.opens, 1);
-    fixture_stop(&fixture);
-}
-
-#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-#define BYTES(text) (text), sizeof(text) - 1
-
-static void garbage_closes_that_connection_alone(void)
-{
-    char random[2048];
-    for (size_t i = 0; i < sizeof random; i++)
-        random[i] = (char)(i * 151 + 7);
-    check_bytes(random, sizeof random, true);
-}
-
-static void an_http1_request_closes_that_connection_alone(void)
-{
-    check_bytes(BYTES("POST /test.Test/Watch HTTP/1.1\r\nHost: x\r\n\r\n"), true);
-}
-
-static void a_client_hello_closes_that_connection_alone(void)
-{
-    check_bytes(BYTES("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00"), true);
-}
-
-static void half_a_preface_hurts_nobody(void)
-{
-    check_bytes(BYTES("PRI * HTTP/2.0\r\n\r"), false);
-}
-
-static void an_unknown_frame_type_is_ignored(void)
-{
-    check_bytes(BYTES(PREFACE "\0\0\0\4\0\0\0\0\0"
-                              "\0\0\3\xee\0\0\0\0\1abc"),
-                false);
-}
-
-static void data_on_stream_zero_closes_that_connection_alone(void)
-{
-    check_bytes(BYTES(PREFACE "\0\0\0\4\0\0\0\0\0"
-                              "\0\0\2\4\0\0\0\0\0ab"),
-                true);
-}
-
-static void a_header_block_that_is_not_hpack_closes_that_connection_alone(void)
-{
-    check_bytes(BYTES(PREFACE "\0\0\0\4\0\0\0\0\0"
-                              "\0\0\4\1\4\0\0\0\1\xff\xff\xff\xff"),
-                true);
-}
-
-static void a_frame_longer_than_allowed_closes_that_connection_alone(void)
-{
-    check_bytes(BYTES(PREFACE "\xff\xff\xff\4\0\0\0\0\0"), true);
 }
 
 static void a_client_survives_garbage_from_its_server(void)
@@ -419,14 +333,6 @@ int main(int argc, char **argv)
         SUITE_CASE(a_call_on_a_broken_channel_is_unavailable),
         SUITE_CASE(a_far_end_that_was_closed_before_the_start_is_unavailable),
         SUITE_CASE(a_descriptor_that_is_not_open_is_refused),
-        SUITE_CASE(garbage_closes_that_connection_alone),
-        SUITE_CASE(an_http1_request_closes_that_connection_alone),
-        SUITE_CASE(a_client_hello_closes_that_connection_alone),
-        SUITE_CASE(half_a_preface_hurts_nobody),
-        SUITE_CASE(an_unknown_frame_type_is_ignored),
-        SUITE_CASE(data_on_stream_zero_closes_that_connection_alone),
-        SUITE_CASE(a_header_block_that_is_not_hpack_closes_that_connection_alone),
-        SUITE_CASE(a_frame_longer_than_allowed_closes_that_connection_alone),
         SUITE_CASE(a_client_survives_garbage_from_its_server),
         SUITE_CASE(descriptor_numbers_are_used_again_without_mixing_connections),
         SUITE_CASE(closing_one_connection_leaves_the_others),
