@@ -1,0 +1,203 @@
+#include "control/ca_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+
+enum { STATE_FILE_MAX = 64 << 10, STATE_PATH_MAX = 4200 };
+enum { ROOT, ROOT_KEY, ISSUER, ISSUER_KEY, TOKEN_KEY, FILES };
+
+static const char *const names[FILES] = {"root.pem", "root-key.pem", "issuer.pem", "issuer-key.pem",
+                                         "token-key.pem"};
+
+static void forget(char *text)
+{
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
+static const char *path_of(const char *folder, int file, char path[STATE_PATH_MAX])
+{
+    snprintf(path, STATE_PATH_MAX, "%s/%s", folder, names[file]);
+    return path;
+}
+
+/* --- the first start ------------------------------------------------------------------------ */
+
+static enum err_code make_texts(char *texts[FILES], struct err *err)
+{
+    struct tls_key *root = tls_key_new(), *issuer = tls_key_new(), *token = tls_key_new();
+    size_t len;
+    enum err_code code = root && issuer && token ? ERR_OK
+                                                 : err_set(err, ERR_NO_MEMORY, "no memory for keys");
+    if (code == ERR_OK)
+        code = ca_make_root(root, "Handfast root", &texts[ROOT], err);
+    if (code == ERR_OK)
+        code = ca_make_issuer(root, texts[ROOT], issuer, "Handfast issuer", &texts[ISSUER], err);
+    if (code == ERR_OK)
+        code = tls_key_format_pem(root, &texts[ROOT_KEY], &len, err);
+    if (code == ERR_OK)
+        code = tls_key_format_pem(issuer, &texts[ISSUER_KEY], &len, err);
+    if (code == ERR_OK)
+        code = tls_key_format_pem(token, &texts[TOKEN_KEY], &len, err);
+    tls_key_unref(root);
+    tls_key_unref(issuer);
+    tls_key_unref(token);
+    return code;
+}
+
+static void remove_folder(const char *folder)
+{
+    char path[STATE_PATH_MAX];
+    for (int i = 0; i < FILES; i++)
+        unlink(path_of(folder, i, path));
+    rmdir(folder);
+}
+
+/* rename(2) takes the place of an empty folder or of none; of a folder with anything in it, never. */
+static enum err_code create(const char *folder, struct err *err)
+{
+    char *texts[FILES] = {0};
+    char fresh[STATE_PATH_MAX], path[STATE_PATH_MAX];
+    snprintf(fresh, sizeof fresh, "%s.new-XXXXXX", folder);
+    enum err_code code = make_texts(texts, err);
+    if (code == ERR_OK && !mkdtemp(fresh))
+        code = err_sys(err, ERR_SYSTEM, errno, "make a folder beside %s", folder);
+    bool made = code == ERR_OK;
+    for (int i = 0; code == ERR_OK && i < FILES; i++)
+        code = file_write_atomic(path_of(fresh, i, path), texts[i], strlen(texts[i]), 0600, err);
+    if (code == ERR_OK && rename(fresh, folder) < 0)
+        code = err_sys(err, ERR_SYSTEM, errno, "move the new state to %s", folder);
+    if (made && code != ERR_OK)
+        remove_folder(fresh);
+    for (int i = 0; i < FILES; i++)
+        forget(texts[i]);
+    return code;
+}
+
+/* --- every start ---------------------------------------------------------------------------- */
+
+static enum err_code read_file(const char *folder, int file, char **text, struct err *err)
+{
+    char path[STATE_PATH_MAX];
+    struct stat about;
+    size_t len;
+    path_of(folder, file, path);
+    if (stat(path, &about) < 0)
+        return err_sys(err, ERR_CA_STATE, errno,
+                       "%s is missing, but other files of the state are there; restore it, or move "
+                       "the folder away to start anew",
+                       path);
+    if (about.st_mode & 077 && file != ROOT && file != ISSUER)
+        return err_set(err, ERR_CA_STATE,
+                       "%s holds a private key and has mode %03o, so that others can read it; expected "
+                       "600",
+                       path, (unsigned)about.st_mode & 0777);
+    enum err_code code = file_read(path, STATE_FILE_MAX, text, &len, err);
+    if (code == ERR_OK && strlen(*text) != len)
+        code = err_set(err, ERR_CA_STATE, "%s is not PEM text", path);
+    return code;
+}
+
+static enum err_code parse(struct ca_state *state, char *const texts[FILES], struct err *err)
+{
+    enum err_code code =
+        tls_key_parse_pem(&state->root_key, texts[ROOT_KEY], strlen(texts[ROOT_KEY]), err);
+    if (code == ERR_OK)
+        code = tls_key_parse_pem(&state->issuer_key, texts[ISSUER_KEY], strlen(texts[ISSUER_KEY]),
+                                 err);
+    if (code == ERR_OK)
+        code =
+            tls_key_parse_pem(&state->token_key, texts[TOKEN_KEY], strlen(texts[TOKEN_KEY]), err);
+    if (code == ERR_OK)
+        code = ca_new(&state->ca, state->issuer_key, texts[ISSUER], texts[ROOT], err);
+    if (code != ERR_OK)
+        return code;
+    state->token_public_key = signature_key_of(state->token_key);
+    return state->token_public_key ? ERR_OK : err_set(err, ERR_NO_MEMORY, "no memory for a key");
+}
+
+static bool is_fresh(const char *folder)
+{
+    char path[STATE_PATH_MAX];
+    for (int i = 0; i < FILES; i++) {
+        if (access(path_of(folder, i, path), F_OK) == 0)
+            return false;
+    }
+    return true;
+}
+
+enum err_code ca_state_open(struct ca_state *state, const char *folder, struct err *err)
+{
+    char *texts[FILES] = {0};
+    enum err_code code = ERR_OK;
+    *state = (struct ca_state){0};
+    if (snprintf(state->folder, sizeof state->folder, "%s", folder) >= (int)sizeof state->folder - 32)
+        return err_set(err, ERR_CA_STATE, "the path of the state folder is too long");
+    for (size_t len = strlen(state->folder); len > 1 && state->folder[len - 1] == '/'; len--)
+        state->folder[len - 1] = 0;
+    if (is_fresh(state->folder))
+        code = create(state->folder, err);
+    for (int i = 0; code == ERR_OK && i < FILES; i++)
+        code = read_file(state->folder, i, &texts[i], err);
+    if (code == ERR_OK)
+        code = parse(state, texts, err);
+    for (int i = 0; i < FILES; i++)
+        forget(texts[i]);
+    if (code != ERR_OK) {
+        err_wrap(err, "state folder %s", state->folder);
+        ca_state_close(state);
+    }
+    return code;
+}
+
+void ca_state_close(struct ca_state *state)
+{
+    ca_unref(state->ca);
+    tls_key_unref(state->root_key);
+    tls_key_unref(state->issuer_key);
+    tls_key_unref(state->token_key);
+    if (state->token_public_key)
+        signature_key_unref(state->token_public_key);
+    *state = (struct ca_state){0};
+}
+
+enum err_code ca_state_renew_if_due(struct ca_state *state, bool *renewed, struct err *err)
+{
+    struct cert_info info;
+    char *issuer = NULL, path[STATE_PATH_MAX];
+    struct ca *ca = NULL;
+    const char *now = ca_issuer_pem(state->ca);
+    *renewed = false;
+    enum err_code code = cert_info_parse(&info, now, strlen(now), err);
+    if (code != ERR_OK)
+        return code;
+    int64_t life_s = info.not_after_s - info.not_before_s;
+    if (clock_wall_s() < info.not_before_s + life_s / 3 * 2)
+        return ERR_OK;
+    code = ca_make_issuer(state->root_key, ca_root_pem(state->ca), state->issuer_key,
+                          "Handfast issuer", &issuer, err);
+    if (code == ERR_OK)
+        code = ca_new(&ca, state->issuer_key, issuer, ca_root_pem(state->ca), err);
+    if (code == ERR_OK)
+        code = file_write_atomic(path_of(state->folder, ISSUER, path), issuer, strlen(issuer), 0600,
+                                 err);
+    free(issuer);
+    if (code != ERR_OK) {
+        if (ca)
+            ca_unref(ca);
+        return err_wrap(err, "renewal of the issuing certificate");
+    }
+    ca_unref(state->ca);
+    state->ca = ca;
+    *renewed = true;
+    return ERR_OK;
+}

@@ -1,0 +1,62 @@
+/* Port 15012: TCP and TLS in, gRPC behind.
+ *
+ *   accept -> TLS handshake (5 s) -> a socketpair: one end to gRPC, the other relayed to the TLS socket -> either ends
+ *   too many, garbage, silence, a wrong ALPN -> reset or alert, counted by reason, logged at a bounded rate
+ *
+ * Loop thread. */
+#ifndef CONTROL_LISTENER_H
+#define CONTROL_LISTENER_H
+
+#include "base/map.h"
+#include "control/tally.h"
+#include "relay/env.h"
+#include "relay/socket.h"
+#include "rpc/rpc.h"
+
+enum {
+    LISTENERS_MAX = 8,
+    LISTENER_CONNECTIONS_MAX = 2000,
+    LISTENER_PER_ADDRESS_MAX = 600,
+    LISTENER_HANDSHAKES_MAX = 256,
+    LISTENER_HANDSHAKE_MS = 5000,
+    LISTENER_SWEEP_MS = 2000, /* a client that does not hang up when gRPC has is reset by the second sweep */
+    LISTENER_ACCEPTS_MAX = 64,
+};
+
+struct carrier;
+struct control_listener;
+
+struct control_socket {
+    struct poll_item item;
+    struct control_listener *owner;
+};
+
+struct control_listener {
+    struct relay_env *env;
+    struct rpc_server *server;
+    struct tally *tally;
+    struct tls_context *context; /* own reference; swapped by control_listener_set_context */
+    struct control_socket sockets[LISTENERS_MAX];
+    unsigned count;
+    struct carrier *carriers;
+    unsigned connections, handshakes;
+    struct map per_address; /* address -> count, as a number in the pointer */
+    struct timer sweep;
+    struct socket_limits limits;
+    bool closing;
+    void (*on_closed)(struct control_listener *listener);
+};
+
+/* Listens on `count` addresses. Takes a reference to `context`; the rest is borrowed. ERR_SYSTEM, nothing to undo. IPv6
+ * that the machine lacks is logged, as long as one address works. */
+enum err_code control_listener_open(struct control_listener *listener, struct relay_env *env,
+                                    struct rpc_server *server, struct tls_context *context,
+                                    struct tally *tally, const struct addr_port *at, unsigned count,
+                                    struct err *err);
+/* New handshakes use `context` from now on. */
+void control_listener_set_context(struct control_listener *listener, struct tls_context *context);
+/* Resets every connection; on_closed when the last is gone, at the earliest inside this function. */
+void control_listener_close(struct control_listener *listener,
+                            void (*on_closed)(struct control_listener *));
+
+#endif

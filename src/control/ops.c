@@ -1,0 +1,169 @@
+#include "control/ops.h"
+
+#include <stdlib.h>
+
+#include "admin/exposition.h"
+#include "admin/process.h"
+#include "base/log.h"
+
+/* --- what there is to say; on the main loop -------------------------------------------------- */
+
+static void counter(struct exposition *text, const char *name, const char *help, uint64_t value)
+{
+    exposition_family(text, name, METRICS_COUNTER, help);
+    exposition_uint(text, NULL, NULL, 0, value);
+}
+
+static void by_reason(struct exposition *text, const char *name, const char *help,
+                      const uint64_t counts[ERR_COUNT_])
+{
+    static const char *const label[] = {"reason"};
+    exposition_family(text, name, METRICS_COUNTER, help);
+    for (int code = 0; code < ERR_COUNT_; code++) {
+        const char *value = err_label((enum err_code)code);
+        if (counts[code])
+            exposition_uint(text, label, &value, 1, counts[code]);
+    }
+}
+
+static void collect_tally(void *arg, struct exposition *text)
+{
+    const struct control_ops *ops = arg;
+    const struct tally *tally = ops->tally;
+    counter(text, "handfast_control_certificates_issued_total", "Certificates issued to workloads.",
+            tally->certificates_issued);
+    by_reason(text, "handfast_control_certificates_refused_total",
+              "Requests for a certificate that were refused.", tally->certificates_refused);
+    by_reason(text, "handfast_control_streams_refused_total",
+              "Streams that were refused because of their token.", tally->streams_refused);
+    counter(text, "handfast_control_connections_opened_total", "TLS connections that reached gRPC.",
+            tally->connections_opened);
+    by_reason(text, "handfast_control_connections_refused_total",
+              "Connections refused before or in the TLS handshake.", tally->connections_refused);
+    exposition_gauge(text, "handfast_control_connections", "Connections now.",
+                     (double)tally->connections_now);
+    counter(text, "handfast_control_connections_cut_total",
+            "Connections cut because of malformed HTTP/2.", rpc_server_refused(ops->rpc));
+    counter(text, "handfast_control_mesh_loads_total", "Times the mesh file was taken over.",
+            tally->mesh_reloads);
+    counter(text, "handfast_control_mesh_load_failures_total",
+            "Times the mesh file was not valid and the last good one stayed.",
+            tally->mesh_reload_failures);
+    exposition_gauge(text, "handfast_control_mesh_loaded_timestamp_seconds",
+                     "When the mesh file was last taken over.",
+                     (double)tally->mesh_loaded_wall_ms / 1000);
+    exposition_gauge(text, "handfast_control_issuer_expiry_timestamp_seconds",
+                     "When the issuing certificate ends.", (double)ca_not_after_s(ops->state->ca));
+    counter(text, "handfast_control_issuer_renewals_total",
+            "Times the issuing certificate was signed anew.", tally->issuer_renewals);
+}
+
+static void collect_xds(void *arg, struct exposition *text)
+{
+    static const char *const label[] = {"type"};
+    const struct xds_server_stats *stats = xds_server_stats(((struct control_ops *)arg)->xds);
+    exposition_gauge(text, "handfast_control_streams", "Proxies' streams now.", (double)stats->streams);
+    counter(text, "handfast_control_streams_opened_total", "Streams opened.", stats->streams_opened);
+    counter(text, "handfast_control_streams_expired_total", "Streams ended because their token did.",
+            stats->streams_expired);
+    counter(text, "handfast_control_streams_stalled_total",
+            "Streams cut because their proxy did not read.", stats->streams_stalled);
+    counter(text, "handfast_control_streams_bad_total",
+            "Streams ended because of what their client sent.", stats->streams_bad);
+    counter(text, "handfast_control_xds_responses_total", "Responses sent.", stats->responses);
+    counter(text, "handfast_control_xds_acks_total", "Responses that proxies accepted.", stats->acks);
+    counter(text, "handfast_control_xds_nacks_total", "Responses that proxies refused.", stats->nacks);
+    counter(text, "handfast_control_xds_unknown_types_total", "Requests for an unknown resource type.",
+            stats->unknown_types);
+    counter(text, "handfast_control_xds_resources_sent_total", "Resources sent.",
+            stats->resources_sent);
+    counter(text, "handfast_control_xds_removals_sent_total", "Removals sent.", stats->removals_sent);
+    counter(text, "handfast_control_xds_bytes_sent_total", "Bytes of responses.", stats->bytes_sent);
+    counter(text, "handfast_control_publications_total", "Publications that changed something.",
+            stats->generation);
+    exposition_family(text, "handfast_control_resources", METRICS_GAUGE, "Resources published now.");
+    for (int type = 0; type < XDS_TYPE_COUNT; type++) {
+        const char *value = xds_type_name((enum xds_type)type);
+        exposition_uint(text, label, &value, 1, stats->resources[type]);
+    }
+}
+
+/* --- the way from the HTTP thread to the main loop and back ---------------------------------- */
+
+struct question {
+    struct mail mail;
+    struct control_ops *ops;
+    struct admin_http_pending *pending;
+};
+
+static void deliver(struct mail *mail, void *owner)
+{
+    struct question *question = (struct question *)mail;
+    struct admin_http_response response = {.status = 200, .content_type = EXPOSITION_CONTENT_TYPE};
+    struct err err = {0};
+    (void)owner;
+    if (metrics_render(question->ops->metrics, &response.body, &response.body_len, &err) != ERR_OK)
+        admin_http_error(&response, 500, "%s", err.text);
+    admin_http_finish(question->pending, &response);
+    free(question);
+}
+
+static void discard(struct mail *mail)
+{
+    struct question *question = (struct question *)mail;
+    struct admin_http_response response = {.status = 503, .content_type = "text/plain"};
+    admin_http_finish(question->pending, &response);
+    free(question);
+}
+
+static void on_metrics(void *arg, struct admin_http_request *request,
+                       struct admin_http_response *response)
+{
+    struct control_ops *ops = arg;
+    struct question *question = calloc(1, sizeof *question);
+    struct admin_http_pending *pending = question ? admin_http_defer(request) : NULL;
+    if (!pending) {
+        free(question);
+        admin_http_error(response, 503, "out of memory");
+        return;
+    }
+    *question = (struct question){
+        .mail = {.deliver = deliver, .discard = discard}, .ops = ops, .pending = pending};
+    mailbox_post(ops->mailbox, &question->mail);
+}
+
+static void on_health(void *arg, struct admin_http_request *request,
+                      struct admin_http_response *response)
+{
+    (void)arg;
+    (void)request;
+    admin_http_text(response, 200, "ok\n");
+}
+
+static const struct admin_http_route routes[] = {
+    {"GET", "/metrics", on_metrics, NULL},
+    {"GET", "/healthz", on_health, NULL},
+    ADMIN_HTTP_ROUTES_END,
+};
+
+enum err_code control_ops_start(struct control_ops *ops, uint16_t port, struct err *err)
+{
+    struct admin_http_listen listen = {.routes = routes, .arg = ops, .address = {.port = port}};
+    enum err_code code = metrics_new(&ops->metrics, NULL, 0, err);
+    if (code == ERR_OK)
+        code = metrics_collect(ops->metrics, collect_tally, ops, err);
+    if (code == ERR_OK)
+        code = metrics_collect(ops->metrics, collect_xds, ops, err);
+    if (code == ERR_OK)
+        code = metrics_collect(ops->metrics, process_collect, NULL, err);
+    if (code == ERR_OK)
+        code = admin_http_start(&ops->http, &listen, 1, err);
+    return code;
+}
+
+void control_ops_stop(struct control_ops *ops)
+{
+    if (ops->http)
+        admin_http_stop(ops->http);
+    ops->http = NULL;
+}
