@@ -1,9 +1,11 @@
 """What applications do with sockets. A peer here knows nothing of proxies."""
+import errno
 import hashlib
 import os
 import select
 import socket
 import threading
+import time
 
 CHUNK = 1 << 18
 _pattern = os.urandom(1 << 22)
@@ -49,6 +51,15 @@ def read_exactly(sock, total):
     return digest.hexdigest()
 
 
+def ending(error):
+    """How a failed socket call says that the connection ended."""
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return "timeout"  # ours; the kernel's has an errno
+    if isinstance(error, (ConnectionResetError, BrokenPipeError)):
+        return "reset"
+    return "error:" + errno.errorcode.get(error.errno, str(error))
+
+
 def read_to_end(sock):
     """Reads until the connection ends: ("fin" | "reset" | "error:<name>" | "timeout", bytes, SHA-256)."""
     digest, got, buffer = hashlib.sha256(), 0, bytearray(CHUNK)
@@ -56,19 +67,12 @@ def read_to_end(sock):
     while True:
         try:
             size = sock.recv_into(buffer)
-        except socket.timeout:
-            end = "timeout"
-        except ConnectionResetError:
-            end = "reset"
         except OSError as error:
-            end = f"error:{error.strerror}"
-        else:
-            if size:
-                digest.update(view[:size])
-                got += size
-                continue
-            end = "fin"
-        return end, got, digest.hexdigest()
+            return ending(error), got, digest.hexdigest()
+        if size == 0:
+            return "fin", got, digest.hexdigest()
+        digest.update(view[:size])
+        got += size
 
 
 def send_until_error(sock, limit=1 << 32):
@@ -77,13 +81,30 @@ def send_until_error(sock, limit=1 << 32):
     while sent < limit:
         try:
             sent += sock.send(block(1, 0, CHUNK))
-        except socket.timeout:
-            return "timeout"
-        except (ConnectionResetError, BrokenPipeError):
-            return "reset"
         except OSError as error:
-            return f"error:{error.strerror}"
+            return ending(error)
     return "sent"
+
+
+def pump(sock, timeout=60):
+    """Sends and reads at once until either ends: as read_to_end's first. In one thread, because the kernel reports an
+    error only once, and the other thread would see an end of file."""
+    buffer, deadline = bytearray(CHUNK), time.monotonic() + timeout
+    poll = select.poll()
+    poll.register(sock, select.POLLIN | select.POLLOUT)
+    sock.setblocking(False)
+    while time.monotonic() < deadline:
+        for _, events in poll.poll(100):
+            try:
+                if events & (select.POLLIN | select.POLLERR | select.POLLHUP) and sock.recv_into(buffer) == 0:
+                    return "fin"
+                if events & select.POLLOUT:
+                    sock.send(block(1, 0, CHUNK))
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                return ending(error)
+    return "timeout"
 
 
 def pair(client_pod, server_pod, timeout=30, family=socket.AF_INET):

@@ -7,7 +7,7 @@ import socket
 import time
 
 from case import DIRECT, MeshCase, main
-from peers import Background, EchoServer, pair, read_exactly, read_to_end, send_stream, send_until_error, stream_hash
+from peers import Background, EchoServer, pair, pump, read_exactly, read_to_end, send_stream, send_until_error, stream_hash
 from pod import reset
 
 TIMES = 20
@@ -106,15 +106,12 @@ class Reset(TruthCase):
 
     def test_while_both_send_and_read(self):
         def run(near, far):
-            sender, reader = Background(send_until_error, far), Background(read_to_end, far)
-            echoes = Background(send_stream, near, 2_000_000)
+            other = Background(pump, far)
+            sender = Background(send_stream, near, 2_000_000)
             read_exactly(near, 2_000_000)
-            echoes.result()
+            sender.result()
             reset(near)
-            ends = {sender.result(), reader.result()[0]}
-            # One of the two gets the error; the kernel then gives the other an end of file or a broken pipe.
-            self.assertIn("reset", ends)
-            self.assertLessEqual(ends, {"reset", "fin"})
+            self.assertEqual(other.result(), "reset")
         self.each_way(run)
 
     def test_of_an_idle_connection(self):
@@ -189,7 +186,7 @@ class NoServer(TruthCase):
                 end = self.dial(self.b.address(family(number)), port, talks)
                 took = time.monotonic() - began
                 end_of_drop()
-                self.assertIn(end, ("TimeoutError",) if DIRECT else ("reset",))
+                self.assertIn(end, ("TimeoutError", "error:ETIMEDOUT") if DIRECT else ("reset",))
                 self.assertGreater(took, CONNECT_DEADLINE_S * 0.5)
                 self.assertLess(took, CONNECT_DEADLINE_S * 5)
         self.repeat(TIMES, one)
