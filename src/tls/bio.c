@@ -3,13 +3,18 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "tls/conn_impl.h"
+static struct tls_io *lent(BIO *bio)
+{
+    struct tls_io **slot = BIO_get_data(bio);
+    return *slot;
+}
 
 static int on_read(BIO *bio, char *out, int size)
 {
-    struct tls_conn *conn = BIO_get_data(bio);
-    struct tls_io *io = conn->io;
+    struct tls_io *io = lent(bio);
     BIO_clear_retry_flags(bio);
+    if (size <= 0)
+        return 0;
     if (!io || io->in_len == 0) {
         BIO_set_retry_read(bio);
         return -1;
@@ -21,55 +26,50 @@ static int on_read(BIO *bio, char *out, int size)
     return (int)n;
 }
 
-static int on_write(BIO *bio, const char *in, int size)
+static int on_write(BIO *bio, const char *bytes, int len)
 {
-    struct tls_conn *conn = BIO_get_data(bio);
-    struct tls_io *io = conn->io;
+    struct tls_io *io = lent(bio);
     BIO_clear_retry_flags(bio);
+    if (len <= 0)
+        return 0;
     size_t room = io ? io->out_size - io->out_len : 0;
-    size_t n = room < (size_t)size ? room : (size_t)size;
-    if (n == 0) {
+    if (room == 0) {
         BIO_set_retry_write(bio);
         return -1;
     }
-    memcpy(io->out + io->out_len, in, n);
+    size_t n = room < (size_t)len ? room : (size_t)len;
+    memcpy(io->out + io->out_len, bytes, n);
     io->out_len += n;
     return (int)n;
 }
 
 static long on_ctrl(BIO *bio, int command, long number, void *pointer)
 {
-    (void)bio;
-    (void)number;
-    (void)pointer;
-    return command == BIO_CTRL_FLUSH;
+    (void)bio, (void)number, (void)pointer;
+    return command == BIO_CTRL_FLUSH; /* BoringSSL flushes at the end of a flight */
 }
 
-static int on_create(BIO *bio)
-{
-    BIO_set_init(bio, 1);
-    return 1;
-}
-
+/* One for the process; it has no state and stays until the end. */
 static BIO_METHOD *method;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void make_method(void)
 {
-    method = BIO_meth_new(0, "lent spans");
-    if (method) {
-        BIO_meth_set_read(method, on_read);
-        BIO_meth_set_write(method, on_write);
-        BIO_meth_set_ctrl(method, on_ctrl);
-        BIO_meth_set_create(method, on_create);
-    }
+    BIO_METHOD *made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "lent spans");
+    if (made && BIO_meth_set_read(made, on_read) && BIO_meth_set_write(made, on_write) &&
+        BIO_meth_set_ctrl(made, on_ctrl))
+        method = made;
+    else
+        BIO_meth_free(made);
 }
 
-BIO *tls_bio_new(struct tls_conn *conn)
+BIO *bio_new(struct tls_io **slot)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, make_method);
     BIO *bio = method ? BIO_new(method) : NULL;
-    if (bio)
-        BIO_set_data(bio, conn);
+    if (!bio)
+        return NULL;
+    BIO_set_data(bio, slot);
+    BIO_set_init(bio, 1);
     return bio;
 }

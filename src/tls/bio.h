@@ -1,12 +1,14 @@
-/* The BIO between BoringSSL and the spans that a caller lends (struct tls_io). For src/tls only. */
+/* Where BoringSSL reads and writes: the spans that a call lends (struct tls_io). src/tls only. */
 #ifndef TLS_BIO_H
 #define TLS_BIO_H
 
 #include <openssl/bio.h>
 
-struct tls_conn;
+#include "tls/conn.h"
 
-/* A BIO that reads from and writes to whatever conn->io is at the moment; NULL: out of memory. */
-BIO *tls_bio_new(struct tls_conn *conn);
+/* A BIO that reads from and writes to *slot, which is set before and cleared after each call into
+ * BoringSSL; without it there is nothing to read and no room. `slot` must outlive the BIO. NULL:
+ * out of memory. */
+BIO *bio_new(struct tls_io **slot);
 
 #endif

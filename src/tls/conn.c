@@ -1,35 +1,66 @@
-#include "tls/conn.h"
+#include "tls/conn_impl.h"
 
+#include <limits.h>
 #include <openssl/err.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "tls/alert.h"
 #include "tls/bio.h"
-#include "tls/conn_impl.h"
-#include "tls/verify.h"
+#include "tls/context_impl.h"
+#include "tls/failure.h"
 
-static struct tls_conn *conn_new(struct tls_context *context, SSL_CTX *ctx)
+void conn_enter(struct tls_conn *conn, struct tls_io *io, struct err *err)
 {
-    struct tls_conn *conn = ctx ? calloc(1, sizeof *conn) : NULL;
-    BIO *bio = NULL;
+    conn->io = io;
+    conn->err = err;
+}
+
+void conn_leave(struct tls_conn *conn)
+{
+    conn->io = NULL;
+    conn->err = NULL;
+}
+
+struct tls_conn *conn_of(const SSL *ssl)
+{
+    char *slot = BIO_get_data(SSL_get_rbio(ssl));
+    return (struct tls_conn *)(void *)(slot - offsetof(struct tls_conn, io));
+}
+
+static struct tls_conn *new_conn(struct tls_context *context, bool server)
+{
+    struct tls_conn *conn = calloc(1, sizeof *conn);
     if (!conn)
         return NULL;
-    conn->context = tls_context_ref(context);
-    conn->ssl = SSL_new(ctx);
-    bio = conn->ssl ? tls_bio_new(conn) : NULL;
-    if (!bio) {
-        tls_conn_free(conn);
+    BIO *bio = bio_new(&conn->io);
+    conn->ssl = SSL_new(context->ssl_ctx);
+    if (!bio || !conn->ssl) {
+        BIO_free(bio);
+        SSL_free(conn->ssl);
+        free(conn);
         ERR_clear_error();
         return NULL;
     }
-    SSL_set_app_data(conn->ssl, (char *)conn);
     SSL_set_bio(conn->ssl, bio, bio);
+    /* The configuration is half of what an idle connection would hold otherwise. */
+    SSL_set_shed_handshake_config(conn->ssl, 1);
+    if (server)
+        SSL_set_accept_state(conn->ssl);
+    else
+        SSL_set_connect_state(conn->ssl);
+    conn->server = server;
+    conn->context = tls_context_ref(context);
     return conn;
 }
 
 struct tls_conn *tls_conn_new_client(struct tls_context *context, const struct spiffe_id *expected,
                                      size_t count)
 {
-    struct tls_conn *conn = conn_new(context, context->client);
+    if (count == 0 || !context->bundle)
+        abort(); /* a client that would trust anybody */
+    struct tls_conn *conn = new_conn(context, false);
     if (!conn)
         return NULL;
     conn->expected = calloc(count, sizeof *expected);
@@ -39,38 +70,31 @@ struct tls_conn *tls_conn_new_client(struct tls_context *context, const struct s
     }
     memcpy(conn->expected, expected, count * sizeof *expected);
     conn->expected_count = count;
-    SSL_set_connect_state(conn->ssl);
     return conn;
 }
 
 struct tls_conn *tls_conn_new_client_dns(struct tls_context *context, const char *dns_name)
 {
-    struct tls_conn *conn = conn_new(context, context->client);
+    static const uint8_t h2[] = {2, 'h', '2'};
+    if (!context->bundle)
+        abort();
+    struct tls_conn *conn = new_conn(context, false);
     if (!conn)
         return NULL;
+    SSL_certs_clear(conn->ssl);
     conn->dns_name = strdup(dns_name);
-    if (!conn->dns_name || !SSL_set_tlsext_host_name(conn->ssl, dns_name)) {
-        tls_conn_free(conn);
-        return NULL;
-    }
-    SSL_set_connect_state(conn->ssl);
-    return conn;
+    /* An address is no server name (RFC 6066 section 3), and then there is none to send. */
+    if (conn->dns_name && SSL_set_alpn_protos(conn->ssl, h2, sizeof h2) == 0 &&
+        (strchr(dns_name, ':') || SSL_set_tlsext_host_name(conn->ssl, dns_name)))
+        return conn;
+    tls_conn_free(conn);
+    ERR_clear_error();
+    return NULL;
 }
 
 struct tls_conn *tls_conn_new_server(struct tls_context *context)
 {
-    struct tls_conn *conn = conn_new(context, context->server);
-    if (conn)
-        SSL_set_accept_state(conn->ssl);
-    return conn;
-}
-
-static void forget_expectations(struct tls_conn *conn)
-{
-    free(conn->expected);
-    free(conn->dns_name);
-    conn->expected = NULL;
-    conn->dns_name = NULL;
+    return new_conn(context, true);
 }
 
 void tls_conn_free(struct tls_conn *conn)
@@ -79,199 +103,116 @@ void tls_conn_free(struct tls_conn *conn)
         return;
     SSL_free(conn->ssl);
     tls_context_unref(conn->context);
-    forget_expectations(conn);
+    free(conn->expected);
+    free(conn->dns_name);
     free(conn);
 }
 
-static enum err_code check_expected(struct tls_conn *conn, struct err *err)
+/* True when the connection can go on; else *conn->err says why it cannot. */
+static bool is_open(struct tls_conn *conn)
 {
-    if (conn->expected_count == 0)
-        return ERR_OK;
-    for (size_t i = 0; i < conn->expected_count; i++) {
-        if (spiffe_equal(&conn->expected[i], &conn->peer.id))
-            return ERR_OK;
-    }
-    return err_set(err, ERR_TLS_ID_MISMATCH, "peer is %s, expected %s%s", conn->peer.id.text,
-                   conn->expected[0].text, conn->expected_count > 1 ? " (or another)" : "");
+    if (!conn->done)
+        abort(); /* application bytes before the peer is known */
+    if (conn->failed == ERR_OK)
+        return true;
+    err_set(conn->err, conn->failed, "%s", err_sentence(conn->failed));
+    return false;
 }
 
-static enum err_code verify_buffers(struct tls_conn *conn, const STACK_OF(CRYPTO_BUFFER) * buffers,
-                                    struct err *err)
+static enum tls_status read_records(struct tls_conn *conn, uint8_t *plain, size_t size,
+                                    size_t *plain_len)
 {
-    STACK_OF(X509) *chain = sk_X509_new_null();
-    size_t count = buffers ? sk_CRYPTO_BUFFER_num(buffers) : 0;
-    enum err_code code = ERR_OK;
-    if (!chain || count == 0)
-        code = err_set(err, chain ? ERR_TLS_NO_CERTIFICATE : ERR_NO_MEMORY,
-                       "the peer presented no certificate");
-    else if (count > TLS_CHAIN_MAX)
-        code = err_set(err, ERR_TLS_BAD_CERTIFICATE,
-                       "the peer sent %zu certificates, at most %d are read", count, TLS_CHAIN_MAX);
-    for (size_t i = 0; code == ERR_OK && i < count; i++) {
-        X509 *one = X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(buffers, i));
-        if (!one || !sk_X509_push(chain, one)) {
-            X509_free(one);
-            code =
-                tls_fail(err, ERR_TLS_BAD_CERTIFICATE, "the peer's certificate cannot be parsed");
+    while (*plain_len < size) {
+        size_t room = size - *plain_len;
+        ERR_clear_error();
+        int got = SSL_read(conn->ssl, plain + *plain_len, room < INT_MAX ? (int)room : INT_MAX);
+        if (got > 0) {
+            *plain_len += (size_t)got;
+            continue;
         }
+        int ssl_error = SSL_get_error(conn->ssl, got);
+        /* Bytes first: BoringSSL gives the same answer again at the next call. */
+        if (*plain_len > 0)
+            break;
+        if (ssl_error == SSL_ERROR_WANT_READ)
+            return TLS_WANT_INPUT;
+        /* Whatever follows the end is not for us (RFC 8446 section 6.1). */
+        conn->io->in += conn->io->in_len;
+        conn->io->in_len = 0;
+        if (ssl_error == SSL_ERROR_ZERO_RETURN)
+            return TLS_CLOSED;
+        return failure_record(conn, ssl_error);
     }
-    if (code == ERR_OK)
-        code = conn->dns_name
-                   ? verify_server(conn->context->bundle, chain, conn->dns_name, &conn->peer, err)
-                   : verify_svid(conn->context->bundle, chain, &conn->peer, err);
-    sk_X509_pop_free(chain, X509_free);
-    return code == ERR_OK ? check_expected(conn, err) : code;
-}
-
-enum ssl_verify_result_t conn_verify(SSL *ssl, uint8_t *alert)
-{
-    struct tls_conn *conn = (struct tls_conn *)SSL_get_app_data(ssl);
-    conn->verdict = verify_buffers(conn, SSL_get0_peer_certificates(ssl), conn->err);
-    if (conn->verdict == ERR_OK)
-        return ssl_verify_ok;
-    *alert = verify_alert(conn->verdict);
-    return ssl_verify_invalid;
-}
-
-/* BoringSSL's reason for a failure as one of ours. An alert of the peer is 1000 + its number. */
-static enum err_code explain(struct tls_conn *conn, struct err *err)
-{
-    uint32_t last = ERR_peek_error();
-    int reason = ERR_GET_REASON(last);
-    enum { ALERT_BASE = 1000 };
-    if (conn->verdict != ERR_OK) {
-        ERR_clear_error();
-        return conn->verdict; /* conn_verify has written the sentence */
-    }
-    if (ERR_GET_LIB(last) != ERR_LIB_SSL)
-        return tls_fail(err, ERR_TLS_PROTOCOL, "TLS failed");
-    if (reason >= ALERT_BASE && reason < ALERT_BASE + 256) {
-        ERR_clear_error();
-        return err_set(err, ERR_TLS_ALERT,
-                       "the peer ended the TLS connection with the alert \"%s\"",
-                       SSL_alert_desc_string_long(reason - ALERT_BASE));
-    }
-    switch (reason) {
-    case SSL_R_WRONG_VERSION_NUMBER:
-    case SSL_R_HTTP_REQUEST:
-    case SSL_R_HTTPS_PROXY_REQUEST:
-        return tls_fail(err, ERR_TLS_PLAINTEXT, "the peer does not speak TLS");
-    case SSL_R_UNSUPPORTED_PROTOCOL:
-    case SSL_R_UNKNOWN_PROTOCOL:
-        return tls_fail(err, ERR_TLS_VERSION, "the peer does not speak TLS 1.3");
-    case SSL_R_NO_APPLICATION_PROTOCOL:
-        return tls_fail(err, ERR_TLS_ALPN, "no common application protocol (ALPN)");
-    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
-        return tls_fail(err, ERR_TLS_NO_CERTIFICATE, "the peer presented no certificate");
-    case SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC:
-        return tls_fail(err, ERR_TLS_RECORD, "a TLS record is damaged");
-    default:
-        return tls_fail(err, ERR_TLS_PROTOCOL, "TLS failed");
-    }
-}
-
-static void lend(struct tls_conn *conn, struct tls_io *io, struct err *err)
-{
-    conn->io = io;
-    conn->err = err;
     ERR_clear_error();
-}
-
-static enum tls_status take_back(struct tls_conn *conn, enum tls_status status)
-{
-    conn->io = NULL;
-    conn->err = NULL;
-    return status;
-}
-
-static enum tls_status check_alpn(struct tls_conn *conn, struct err *err)
-{
-    const uint8_t *name;
-    unsigned len;
-    SSL_get0_alpn_selected(conn->ssl, &name, &len);
-    if (len == 0 || len >= sizeof conn->peer.alpn) {
-        SSL_send_fatal_alert(conn->ssl, SSL_AD_NO_APPLICATION_PROTOCOL);
-        err_set(err, ERR_TLS_ALPN, "the peer offered or chose no application protocol (ALPN)");
-        return TLS_FAILED;
-    }
-    memcpy(conn->peer.alpn, name, len);
     return TLS_OK;
-}
-
-enum tls_status tls_conn_handshake(struct tls_conn *conn, struct tls_io *io, struct err *err)
-{
-    struct err scratch = {0};
-    enum tls_status status = TLS_WANT_INPUT;
-    lend(conn, io, err ? err : &scratch);
-    int result = SSL_do_handshake(conn->ssl);
-    if (result == 1) {
-        status = check_alpn(conn, conn->err);
-        forget_expectations(conn);
-    } else if (SSL_get_error(conn->ssl, result) != SSL_ERROR_WANT_READ) {
-        explain(conn, conn->err);
-        status = TLS_FAILED;
-    }
-    return take_back(conn, status);
 }
 
 enum tls_status tls_conn_read(struct tls_conn *conn, struct tls_io *io, void *plain, size_t size,
                               size_t *plain_len, struct err *err)
 {
-    enum tls_status status = TLS_OK;
-    lend(conn, io, err);
+    struct err unwanted;
     *plain_len = 0;
-    int got = SSL_read(conn->ssl, plain, (int)size);
-    if (got > 0) {
-        *plain_len = (size_t)got;
-        return take_back(conn, TLS_OK);
+    if (size == 0)
+        abort();
+    conn_enter(conn, io, err ? err : &unwanted);
+    enum tls_status status =
+        is_open(conn) ? read_records(conn, plain, size, plain_len) : TLS_FAILED;
+    conn_leave(conn);
+    return status;
+}
+
+static enum tls_status write_records(struct tls_conn *conn, const uint8_t *plain, size_t len)
+{
+    while (len > 0) {
+        int part = len < (1 << 30) ? (int)len : 1 << 30;
+        ERR_clear_error();
+        int put = SSL_write(conn->ssl, plain, part);
+        if (put <= 0)
+            return failure_record(conn, SSL_get_error(conn->ssl, put));
+        plain += put;
+        len -= (size_t)put;
     }
-    switch (SSL_get_error(conn->ssl, got)) {
-    case SSL_ERROR_WANT_READ:
-        status = TLS_WANT_INPUT;
-        break;
-    case SSL_ERROR_ZERO_RETURN:
-        status = TLS_CLOSED;
-        break;
-    default:
-        explain(conn, err);
-        status = TLS_FAILED;
-    }
-    return take_back(conn, status);
+    return TLS_OK;
 }
 
 enum tls_status tls_conn_write(struct tls_conn *conn, struct tls_io *io, const void *plain,
                                size_t plain_len, struct err *err)
 {
-    const uint8_t *at = plain;
-    lend(conn, io, err);
-    while (plain_len > 0) {
-        int sent = SSL_write(conn->ssl, at, (int)plain_len);
-        if (sent <= 0) {
-            explain(conn, err);
-            return take_back(conn, TLS_FAILED);
-        }
-        at += sent;
-        plain_len -= (size_t)sent;
-    }
-    return take_back(conn, TLS_OK);
+    struct err unwanted;
+    if (io->out_size - io->out_len < TLS_SEALED_SIZE(plain_len))
+        abort();
+    conn_enter(conn, io, err ? err : &unwanted);
+    enum tls_status status = is_open(conn) ? write_records(conn, plain, plain_len) : TLS_FAILED;
+    conn_leave(conn);
+    return status;
 }
 
 enum tls_status tls_conn_close_notify(struct tls_conn *conn, struct tls_io *io, struct err *err)
 {
-    lend(conn, io, err);
-    int result = SSL_shutdown(conn->ssl);
-    if (result >= 0)
-        return take_back(conn, TLS_OK);
-    explain(conn, err);
-    return take_back(conn, TLS_FAILED);
+    struct err unwanted;
+    enum tls_status status = TLS_OK;
+    conn_enter(conn, io, err ? err : &unwanted);
+    if (!is_open(conn)) {
+        status = TLS_FAILED;
+    } else if (!conn->notified) {
+        ERR_clear_error();
+        /* A second call would read and wait for the peer's; the first only writes ours. */
+        int result = SSL_shutdown(conn->ssl);
+        conn->notified = result >= 0;
+        if (result < 0)
+            status = failure_record(conn, SSL_get_error(conn->ssl, result));
+    }
+    conn_leave(conn);
+    return status;
 }
 
 void tls_conn_alert_denied(struct tls_conn *conn, struct tls_io *io)
 {
-    lend(conn, io, NULL);
+    struct err unwanted;
+    conn_enter(conn, io, &unwanted);
     SSL_send_fatal_alert(conn->ssl, SSL_AD_ACCESS_DENIED);
     ERR_clear_error();
-    take_back(conn, TLS_OK);
+    conn_leave(conn);
 }
 
 const struct tls_peer *tls_conn_peer(const struct tls_conn *conn)
@@ -282,4 +223,9 @@ const struct tls_peer *tls_conn_peer(const struct tls_conn *conn)
 const struct tls_context *tls_conn_context(const struct tls_conn *conn)
 {
     return conn->context;
+}
+
+const char *tls_conn_alert(const struct tls_conn *conn)
+{
+    return conn->alert ? alert_name(conn->alert) : NULL;
 }

@@ -58,7 +58,7 @@ struct tls_peer {
 struct tls_conn *tls_conn_new_client(struct tls_context *context, const struct spiffe_id *expected,
                                      size_t count);
 /* As client to a server with a DNS name (the control plane): roots from the context's bundle, name
- * exact, no client certificate, ALPN h2. */
+ * exact (no wildcards, case ignored), no client certificate, ALPN h2. */
 struct tls_conn *tls_conn_new_client_dns(struct tls_context *context, const char *dns_name);
 /* As server that requires a client certificate from the mesh. */
 struct tls_conn *tls_conn_new_server(struct tls_context *context);
@@ -81,6 +81,10 @@ enum tls_status tls_conn_write(struct tls_conn *conn, struct tls_io *io, const v
 enum tls_status tls_conn_close_notify(struct tls_conn *conn, struct tls_io *io, struct err *err);
 /* Adds a fatal access_denied alert to `out`: policy refused a peer that proved who it is. */
 void tls_conn_alert_denied(struct tls_conn *conn, struct tls_io *io);
+
+/* The name of the fatal alert that the peer sent, "unknown_ca" (RFC 8446 section 6), or NULL; a
+ * constant. Set when a call has failed with ERR_TLS_ALERT. */
+const char *tls_conn_alert(const struct tls_conn *conn);
 
 /* Valid after TLS_OK from the handshake; borrowed, as long as the connection. */
 const struct tls_peer *tls_conn_peer(const struct tls_conn *conn);

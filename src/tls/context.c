@@ -1,110 +1,139 @@
+#include "tls/context_impl.h"
+
 #include <openssl/err.h>
 #include <openssl/pool.h>
-#include <openssl/x509v3.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "tls/conn_impl.h"
+#include "tls/certificate.h"
+#include "tls/handshake.h"
+#include "tls/key.h"
+#include "tls/pem.h"
 #include "tls/verify.h"
 
-static SSL_CTX *ctx_new(void)
-{
-    SSL_CTX *ctx = SSL_CTX_new(TLS_with_buffers_method());
-    if (!ctx)
-        return NULL;
-    SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
-    SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_mode(ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_custom_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, conn_verify);
-    return ctx;
-}
+static const char *const alpn_h2[] = {"h2", NULL};
 
-/* Gives `ctx` our chain, without the root that the peer has anyway, and our key. */
-static bool ctx_set_identity(SSL_CTX *ctx, STACK_OF(X509) * chain, EVP_PKEY *pkey)
-{
-    CRYPTO_BUFFER *buffers[TLS_CHAIN_MAX];
-    size_t count = 0;
-    bool done = true;
-    for (size_t i = 0; done && i < sk_X509_num(chain); i++) {
-        X509 *one = sk_X509_value(chain, i);
-        if (i > 0 && X509_check_issued(one, one) == X509_V_OK)
-            break;
-        uint8_t *der = NULL;
-        int len = i2d_X509(one, &der);
-        buffers[count] = len > 0 ? CRYPTO_BUFFER_new(der, (size_t)len, NULL) : NULL;
-        OPENSSL_free(der);
-        done = buffers[count] != NULL;
-        count += done;
-    }
-    done = done && SSL_CTX_set_chain_and_key(ctx, buffers, count, pkey, NULL);
-    while (count > 0)
-        CRYPTO_BUFFER_free(buffers[--count]);
-    return done;
-}
+/* Peers' certificates, each kept once however many connections there are to that peer. One for the
+ * process, like BoringSSL's own tables: connections of any context may hold the last reference. */
+static CRYPTO_BUFFER_POOL *pool;
+static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
 
-static int on_select_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in,
-                          unsigned in_len, void *arg)
+static void make_pool(void)
 {
-    struct tls_context *context = arg;
-    uint8_t *chosen;
-    (void)ssl;
-    if (SSL_select_next_proto(&chosen, out_len, context->alpn_wire, context->alpn_wire_len, in,
-                              in_len) != OPENSSL_NPN_NEGOTIATED)
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
-    *out = chosen;
-    return SSL_TLSEXT_ERR_OK;
+    pool = CRYPTO_BUFFER_POOL_new();
 }
 
 static bool set_alpn(struct tls_context *context, const char *const *names)
 {
     for (; *names; names++) {
         size_t len = strlen(*names);
-        if (len == 0 || len > 15 || context->alpn_wire_len + 1 + len > TLS_ALPN_WIRE_MAX)
+        if (len == 0 || len > 15 || context->alpn_len + 1 + len > sizeof context->alpn)
             return false;
-        context->alpn_wire[context->alpn_wire_len++] = (uint8_t)len;
-        memcpy(context->alpn_wire + context->alpn_wire_len, *names, len);
-        context->alpn_wire_len += (unsigned)len;
+        context->alpn[context->alpn_len++] = (uint8_t)len;
+        memcpy(context->alpn + context->alpn_len, *names, len);
+        context->alpn_len += (unsigned)len;
     }
-    if (context->server)
-        SSL_CTX_set_alpn_select_cb(context->server, on_select_alpn, context);
-    return !context->client || SSL_CTX_set_alpn_protos(context->client, context->alpn_wire,
-                                                       context->alpn_wire_len) == 0;
+    /* Zero is success here, and only here. */
+    return SSL_CTX_set_alpn_protos(context->ssl_ctx, context->alpn, context->alpn_len) == 0;
 }
 
-static const char *const alpn_h2[] = {"h2", NULL};
-
-static struct tls_context *context_alloc(bool client, bool server)
+/* What all three kinds have in common: TLS 1.3 and nothing resumed. */
+static struct tls_context *new_context(int verify_mode, const char *const *alpn)
 {
+    pthread_once(&pool_once, make_pool);
     struct tls_context *context = calloc(1, sizeof *context);
-    if (!context)
-        return NULL;
-    ref_init(&context->ref);
-    context->client = client ? ctx_new() : NULL;
-    context->server = server ? ctx_new() : NULL;
-    if ((client && !context->client) || (server && !context->server)) {
-        tls_context_unref(context);
+    SSL_CTX *ssl_ctx = SSL_CTX_new(TLS_with_buffers_method());
+    if (!context || !ssl_ctx) {
+        free(context);
+        SSL_CTX_free(ssl_ctx);
         return NULL;
     }
-    return context;
+    ref_init(&context->ref);
+    context->ssl_ctx = ssl_ctx;
+    SSL_CTX_set_options(ssl_ctx, SSL_OP_NO_TICKET);
+    SSL_CTX_set_session_cache_mode(ssl_ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_max_cert_list(ssl_ctx, CONTEXT_PEER_CHAIN_MAX);
+    SSL_CTX_set_custom_verify(ssl_ctx, verify_mode, handshake_on_verify);
+    SSL_CTX_set_alpn_select_cb(ssl_ctx, handshake_on_alpn, context);
+    SSL_CTX_set_retain_only_sha256_of_client_certs(ssl_ctx, 1);
+    if (pool)
+        SSL_CTX_set0_buffer_pool(ssl_ctx, pool);
+    if (SSL_CTX_set_min_proto_version(ssl_ctx, TLS1_3_VERSION) &&
+        SSL_CTX_set_max_proto_version(ssl_ctx, TLS1_3_VERSION) && set_alpn(context, alpn))
+        return context;
+    tls_context_unref(context);
+    return NULL;
 }
 
-static void describe(struct tls_context *context, X509 *leaf, const struct spiffe_id *id)
+/* A root at the end is of no use to the peer, who has it or does not trust it. */
+static void drop_root(STACK_OF(X509) * chain)
 {
-    struct tls_identity_info *info = &context->identity;
-    if (id)
-        info->id = *id;
-    verify_describe(leaf, info->serial, &info->not_before_s, &info->not_after_s);
-    X509_NAME_oneline(X509_get_issuer_name(leaf), info->issuer, sizeof info->issuer);
+    size_t count = sk_X509_num(chain);
+    X509 *last = sk_X509_value(chain, count - 1);
+    if (count > 1 && X509_NAME_cmp(X509_get_subject_name(last), X509_get_issuer_name(last)) == 0)
+        X509_free(sk_X509_pop(chain));
 }
 
-static enum err_code check_key(STACK_OF(X509) * chain, const struct tls_key *key, struct err *err)
+static void read_identity(struct tls_identity_info *identity, X509 *leaf)
 {
-    if (X509_check_private_key(sk_X509_value(chain, 0), key->pkey))
-        return ERR_OK;
+    certificate_serial(leaf, identity->serial);
+    certificate_issuer(leaf, identity->issuer);
+    identity->not_before_s = certificate_not_before_s(leaf);
+    identity->not_after_s = certificate_not_after_s(leaf);
+}
+
+static enum err_code install(struct tls_context *context, STACK_OF(X509) * chain, EVP_PKEY *pkey,
+                             struct err *err)
+{
+    CRYPTO_BUFFER *buffers[VERIFY_CHAIN_MAX] = {0};
+    size_t count = sk_X509_num(chain), total = 0;
+    bool done = true;
+    for (size_t i = 0; i < count && done; i++) {
+        uint8_t *der = NULL;
+        int len = i2d_X509(sk_X509_value(chain, i), &der);
+        total += len > 0 ? (size_t)len : 0;
+        if (len > 0)
+            buffers[i] = CRYPTO_BUFFER_new(der, (size_t)len, NULL);
+        OPENSSL_free(der);
+        done = buffers[i] != NULL;
+    }
+    enum err_code code = ERR_OK;
+    if (total > CONTEXT_CHAIN_DER_MAX)
+        code = err_set(err, ERR_TOO_LARGE, "certificate chain of %zu bytes, expected at most %d",
+                       total, CONTEXT_CHAIN_DER_MAX);
+    else if (!done || !SSL_CTX_set_chain_and_key(context->ssl_ctx, buffers, count, pkey, NULL))
+        code = err_set(err, ERR_NO_MEMORY, "no memory for a certificate chain");
+    for (size_t i = 0; i < count; i++)
+        CRYPTO_BUFFER_free(buffers[i]);
     ERR_clear_error();
-    return err_set(err, ERR_TLS_KEY_MISMATCH, "%s", err_sentence(ERR_TLS_KEY_MISMATCH));
+    return code;
+}
+
+/* Reads our own chain and checks that it belongs to the key. */
+static enum err_code read_chain(STACK_OF(X509) * *chain, const struct tls_key *key, const char *pem,
+                                size_t len, struct err *err)
+{
+    *chain = NULL;
+    if (len > TLS_CHAIN_PEM_MAX)
+        return err_set(err, ERR_TOO_LARGE, "certificate chain of %zu bytes, expected at most %d",
+                       len, TLS_CHAIN_PEM_MAX);
+    enum err_code code = pem_read_certificates(chain, pem, len, VERIFY_CHAIN_MAX, err);
+    if (code != ERR_OK)
+        return code;
+    char serial[CERTIFICATE_SERIAL_MAX], issuer[CERTIFICATE_NAME_MAX];
+    X509 *leaf = sk_X509_value(*chain, 0);
+    EVP_PKEY *public_key = X509_get_pubkey(leaf);
+    bool same = public_key && EVP_PKEY_cmp(public_key, key->pkey) == 1;
+    EVP_PKEY_free(public_key);
+    ERR_clear_error();
+    if (same)
+        return ERR_OK;
+    return err_set(err, ERR_TLS_KEY_MISMATCH,
+                   "the first certificate of the chain (serial %s, issuer \"%s\") is for another "
+                   "key than ours",
+                   certificate_serial(leaf, serial), certificate_issuer(leaf, issuer));
 }
 
 enum err_code tls_context_new(struct tls_context **out, struct tls_key *key, const char *chain_pem,
@@ -113,30 +142,30 @@ enum err_code tls_context_new(struct tls_context **out, struct tls_key *key, con
                               struct err *err)
 {
     STACK_OF(X509) *chain = NULL;
-    struct tls_peer self = {0};
-    enum err_code code = tls_chain_parse(chain_pem, chain_len, TLS_CHAIN_MAX, &chain, err);
-    if (code != ERR_OK)
-        return err_wrap(err, "our own certificate chain");
-    code = check_key(chain, key, err);
-    if (code == ERR_OK)
-        code = verify_svid(bundle, chain, &self, err);
-    if (code == ERR_OK && expected && !spiffe_equal(expected, &self.id))
-        code = err_set(err, ERR_TLS_ID_MISMATCH, "the certificate is for %s, expected %s",
-                       self.id.text, expected->text);
-    struct tls_context *context = NULL;
+    *out = NULL;
+    enum err_code code = read_chain(&chain, key, chain_pem, chain_len, err);
     if (code == ERR_OK) {
-        context = context_alloc(true, true);
-        if (!context || !ctx_set_identity(context->client, chain, key->pkey) ||
-            !ctx_set_identity(context->server, chain, key->pkey) || !set_alpn(context, alpn))
-            code = tls_fail(err, ERR_NO_MEMORY, "a TLS context cannot be made");
-    }
-    if (code == ERR_OK) {
-        context->bundle = tls_bundle_ref(bundle);
-        describe(context, sk_X509_value(chain, 0), &self.id);
-        *out = context;
-    } else {
-        tls_context_unref(context);
-        err_wrap(err, "our own certificate");
+        struct verify_request request = {.whose = "our own",
+                                         .bundle = bundle,
+                                         .expected = expected,
+                                         .expected_count = expected ? 1 : 0};
+        struct tls_context *context =
+            new_context(SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, alpn);
+        if (!context) {
+            code = err_set(err, ERR_NO_MEMORY, "no memory for a TLS context");
+        } else {
+            context->bundle = tls_bundle_ref(bundle);
+            code = verify_chain(&request, chain, &context->identity.id, err);
+        }
+        if (code == ERR_OK) {
+            read_identity(&context->identity, sk_X509_value(chain, 0));
+            drop_root(chain);
+            code = install(context, chain, key->pkey, err);
+        }
+        if (code == ERR_OK)
+            *out = context;
+        else
+            tls_context_unref(context);
     }
     sk_X509_pop_free(chain, X509_free);
     return code;
@@ -145,13 +174,10 @@ enum err_code tls_context_new(struct tls_context **out, struct tls_key *key, con
 enum err_code tls_context_new_roots(struct tls_context **out, struct tls_bundle *bundle,
                                     struct err *err)
 {
-    struct tls_context *context = context_alloc(true, false);
-    if (!context || !set_alpn(context, alpn_h2)) {
-        tls_context_unref(context);
-        return tls_fail(err, ERR_NO_MEMORY, "a TLS context cannot be made");
-    }
-    context->bundle = tls_bundle_ref(bundle);
-    *out = context;
+    *out = new_context(SSL_VERIFY_PEER, alpn_h2);
+    if (!*out)
+        return err_set(err, ERR_NO_MEMORY, "no memory for a TLS context");
+    (*out)->bundle = tls_bundle_ref(bundle);
     return ERR_OK;
 }
 
@@ -159,23 +185,21 @@ enum err_code tls_context_new_server(struct tls_context **out, struct tls_key *k
                                      const char *chain_pem, size_t chain_len, struct err *err)
 {
     STACK_OF(X509) *chain = NULL;
-    enum err_code code = tls_chain_parse(chain_pem, chain_len, TLS_CHAIN_MAX, &chain, err);
-    if (code != ERR_OK)
-        return code;
-    struct tls_context *context = NULL;
-    code = check_key(chain, key, err);
+    *out = NULL;
+    enum err_code code = read_chain(&chain, key, chain_pem, chain_len, err);
     if (code == ERR_OK) {
-        context = context_alloc(false, true);
-        if (!context || !ctx_set_identity(context->server, chain, key->pkey) ||
-            !set_alpn(context, alpn_h2))
-            code = tls_fail(err, ERR_NO_MEMORY, "a TLS context cannot be made");
-    }
-    if (code == ERR_OK) {
-        SSL_CTX_set_custom_verify(context->server, SSL_VERIFY_NONE, NULL);
-        describe(context, sk_X509_value(chain, 0), NULL);
-        *out = context;
-    } else {
-        tls_context_unref(context);
+        struct tls_context *context = new_context(SSL_VERIFY_NONE, alpn_h2);
+        if (!context) {
+            code = err_set(err, ERR_NO_MEMORY, "no memory for a TLS context");
+        } else {
+            read_identity(&context->identity, sk_X509_value(chain, 0));
+            drop_root(chain);
+            code = install(context, chain, key->pkey, err);
+        }
+        if (code == ERR_OK)
+            *out = context;
+        else
+            tls_context_unref(context);
     }
     sk_X509_pop_free(chain, X509_free);
     return code;
@@ -191,8 +215,7 @@ void tls_context_unref(struct tls_context *context)
 {
     if (!context || !ref_put(&context->ref))
         return;
-    SSL_CTX_free(context->client);
-    SSL_CTX_free(context->server);
+    SSL_CTX_free(context->ssl_ctx);
     tls_bundle_unref(context->bundle);
     free(context);
 }

@@ -1,28 +1,29 @@
+#include "tls/key.h"
+
 #include <openssl/bio.h>
-#include <openssl/ec.h>
 #include <openssl/ec_key.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/mem.h>
 #include <openssl/nid.h>
 #include <openssl/pem.h>
-#include <openssl/x509v3.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "tls/impl.h"
+#include "tls/csr.h"
+#include "tls/pem.h"
 
-enum err_code tls_fail(struct err *err, enum err_code code, const char *what)
+enum { KEY_PEM_MAX = 16 * 1024 };
+
+bool key_is_p256(const EVP_PKEY *pkey)
 {
-    char reason[160];
-    uint32_t last = ERR_peek_last_error();
-    ERR_error_string_n(last, reason, sizeof reason);
-    ERR_clear_error();
-    return last ? err_set(err, code, "%s: %s", what, reason) : err_set(err, code, "%s", what);
+    const EC_KEY *ec = EVP_PKEY_get0_EC_KEY(pkey);
+    return ec && EC_GROUP_get_curve_name(EC_KEY_get0_group(ec)) == NID_X9_62_prime256v1;
 }
 
-static struct tls_key *key_wrap(EVP_PKEY *pkey)
+/* Takes `pkey`, also on failure. */
+static struct tls_key *wrap(EVP_PKEY *pkey)
 {
-    struct tls_key *key = pkey ? calloc(1, sizeof *key) : NULL;
+    struct tls_key *key = malloc(sizeof *key);
     if (!key) {
         EVP_PKEY_free(pkey);
         return NULL;
@@ -34,59 +35,61 @@ static struct tls_key *key_wrap(EVP_PKEY *pkey)
 
 struct tls_key *tls_key_new(void)
 {
-    EC_KEY *ec = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
     EVP_PKEY *pkey = EVP_PKEY_new();
-    if (!ec || !pkey || !EC_KEY_generate_key(ec) || !EVP_PKEY_assign_EC_KEY(pkey, ec)) {
+    EC_KEY *ec = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
+    if (pkey && ec && EC_KEY_generate_key(ec) && EVP_PKEY_set1_EC_KEY(pkey, ec)) {
         EC_KEY_free(ec);
-        EVP_PKEY_free(pkey);
-        return NULL;
+        return wrap(pkey);
     }
-    return key_wrap(pkey);
+    EC_KEY_free(ec);
+    EVP_PKEY_free(pkey);
+    ERR_clear_error();
+    return NULL;
+}
+
+/* An encrypted key gets no password: without this BoringSSL would take the argument for one. */
+static int no_password(char *buffer, int size, int writing, void *arg)
+{
+    (void)buffer, (void)size, (void)writing, (void)arg;
+    return 0;
 }
 
 enum err_code tls_key_parse_pem(struct tls_key **out, const char *pem, size_t len, struct err *err)
 {
-    if (len > TLS_CHAIN_PEM_MAX)
-        return err_set(err, ERR_TOO_LARGE, "a private key of %zu bytes", len);
+    *out = NULL;
+    if (len > KEY_PEM_MAX)
+        return err_set(err, ERR_TOO_LARGE, "private key of %zu bytes, expected at most %d", len,
+                       KEY_PEM_MAX);
     BIO *bio = BIO_new_mem_buf(pem, (int)len);
-    EVP_PKEY *pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+    if (!bio)
+        return err_set(err, ERR_NO_MEMORY, "no memory to read a private key");
+    EVP_PKEY *pkey = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
     BIO_free(bio);
-    if (!pkey)
-        return tls_fail(err, ERR_INVALID, "the private key cannot be parsed");
-    const EC_KEY *ec = EVP_PKEY_get0_EC_KEY(pkey);
-    if (!ec || EC_GROUP_get_curve_name(EC_KEY_get0_group(ec)) != NID_X9_62_prime256v1) {
+    if (!pkey) {
+        char reason[PEM_REASON_MAX];
+        return err_set(err, ERR_INVALID,
+                       "private key cannot be parsed (%s), expected an unencrypted PKCS #8 PEM",
+                       pem_reason(reason));
+    }
+    if (!key_is_p256(pkey)) {
         EVP_PKEY_free(pkey);
-        return err_set(err, ERR_INVALID, "the private key is not a P-256 key");
+        return err_set(err, ERR_INVALID,
+                       "private key is not on P-256, expected an ECDSA P-256 key");
     }
-    *out = key_wrap(pkey);
-    return *out ? ERR_OK : err_set(err, ERR_NO_MEMORY, "no memory for a key");
-}
-
-static enum err_code bio_to_text(BIO *bio, char **text, size_t *len, struct err *err)
-{
-    const uint8_t *data;
-    size_t size;
-    char *copy = NULL;
-    if (BIO_mem_contents(bio, &data, &size) && (copy = malloc(size + 1))) {
-        memcpy(copy, data, size);
-        copy[size] = 0;
-        *text = copy;
-        if (len)
-            *len = size;
-    }
-    BIO_free(bio);
-    return copy ? ERR_OK : err_set(err, ERR_NO_MEMORY, "no memory for PEM text");
+    *out = wrap(pkey);
+    return *out ? ERR_OK : err_set(err, ERR_NO_MEMORY, "no memory for a private key");
 }
 
 enum err_code tls_key_format_pem(const struct tls_key *key, char **pem, size_t *len,
                                  struct err *err)
 {
     BIO *bio = BIO_new(BIO_s_mem());
-    if (!bio || !PEM_write_bio_PKCS8PrivateKey(bio, key->pkey, NULL, NULL, 0, NULL, NULL)) {
-        BIO_free(bio);
-        return tls_fail(err, ERR_NO_MEMORY, "the key cannot be written");
-    }
-    return bio_to_text(bio, pem, len, err);
+    *pem = NULL;
+    if (bio && PEM_write_bio_PKCS8PrivateKey(bio, key->pkey, NULL, NULL, 0, NULL, NULL))
+        *pem = pem_take(bio, len); /* the BIO's own copy is wiped by BoringSSL's free */
+    BIO_free(bio);
+    ERR_clear_error();
+    return *pem ? ERR_OK : err_set(err, ERR_NO_MEMORY, "no memory to write a private key");
 }
 
 struct tls_key *tls_key_ref(struct tls_key *key)
@@ -103,47 +106,8 @@ void tls_key_unref(struct tls_key *key)
     free(key);
 }
 
-/* The one extension of our requests: a critical URI SAN (SPIFFE X509-SVID section 2). */
-static STACK_OF(X509_EXTENSION) * csr_extensions(const struct spiffe_id *id)
-{
-    STACK_OF(X509_EXTENSION) *extensions = sk_X509_EXTENSION_new_null();
-    GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
-    GENERAL_NAME *name = GENERAL_NAME_new();
-    ASN1_IA5STRING *uri = ASN1_IA5STRING_new();
-    X509_EXTENSION *extension = NULL;
-    if (extensions && names && name && uri && ASN1_STRING_set(uri, id->text, id->len)) {
-        GENERAL_NAME_set0_value(name, GEN_URI, uri);
-        uri = NULL;
-        if (sk_GENERAL_NAME_push(names, name)) {
-            name = NULL;
-            extension = X509V3_EXT_i2d(NID_subject_alt_name, 1, names);
-        }
-    }
-    if (!extension || !sk_X509_EXTENSION_push(extensions, extension)) {
-        X509_EXTENSION_free(extension);
-        sk_X509_EXTENSION_free(extensions);
-        extensions = NULL;
-    }
-    ASN1_IA5STRING_free(uri);
-    GENERAL_NAME_free(name);
-    sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
-    return extensions;
-}
-
 enum err_code tls_key_make_csr(const struct tls_key *key, const struct spiffe_id *id, char **pem,
                                struct err *err)
 {
-    X509_REQ *request = X509_REQ_new();
-    STACK_OF(X509_EXTENSION) *extensions = csr_extensions(id);
-    BIO *bio = BIO_new(BIO_s_mem());
-    bool made =
-        request && extensions && bio && X509_REQ_set_version(request, 0) &&
-        X509_REQ_set_pubkey(request, key->pkey) && X509_REQ_add_extensions(request, extensions) &&
-        X509_REQ_sign(request, key->pkey, EVP_sha256()) && PEM_write_bio_X509_REQ(bio, request);
-    X509_REQ_free(request);
-    sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
-    if (made)
-        return bio_to_text(bio, pem, NULL, err);
-    BIO_free(bio);
-    return tls_fail(err, ERR_NO_MEMORY, "the signing request cannot be made");
+    return csr_make(key->pkey, id, pem, err);
 }

@@ -1,21 +1,40 @@
-/* Who is the peer? The rules of an X.509 SVID (SPIFFE X509-SVID sections 2 to 5) on top of chain
- * validation (RFC 5280 section 6). For src/tls only. */
+/* Whether a certificate chain proves what it must: the one place where trust is decided. src/tls
+ * only; any thread. */
 #ifndef TLS_VERIFY_H
 #define TLS_VERIFY_H
 
-#include "tls/conn.h"
-#include "tls/impl.h"
+#include <openssl/pool.h>
+#include <openssl/x509.h>
 
-/* Verifies `chain` (leaf first) against the roots that `bundle` has for the leaf's own trust
- * domain, and fills `peer` (all but alpn). Each failure has its own ERR_TLS_ code. Any thread. */
-enum err_code verify_svid(const struct tls_bundle *bundle, STACK_OF(X509) * chain,
-                          struct tls_peer *peer, struct err *err);
-/* Verifies a server's chain against every root of `bundle`, and that its leaf names `dns_name`. */
-enum err_code verify_server(const struct tls_bundle *bundle, STACK_OF(X509) * chain,
-                            const char *dns_name, struct tls_peer *peer, struct err *err);
-/* The alert that tells the peer, RFC 8446 section 6.2. */
-uint8_t verify_alert(enum err_code code);
-/* Serial number in lower-case hex, and notAfter in seconds since 1970. */
-void verify_describe(X509 *leaf, char serial[48], int64_t *not_before_s, int64_t *not_after_s);
+#include "base/err.h"
+#include "tls/bundle.h"
+#include "tls/spiffe.h"
+
+enum { VERIFY_DEPTH_MAX = 6, VERIFY_CHAIN_MAX = 10 };
+
+/* All borrowed. */
+struct verify_request {
+    const char *whose; /* starts sentences: "the peer's", "our own" */
+    const struct tls_bundle *bundle;
+    const struct spiffe_id *expected; /* the leaf must be one of these; count 0: any of the mesh */
+    size_t expected_count;
+    const char *dns_name; /* when not NULL: a server known by this name instead of a SPIFFE ID */
+};
+
+/* Checks a chain, leaf first: the leaf's form, the path to a root of its own trust domain at
+ * clock_wall_s(), who it is. *id is filled on success (empty for a DNS name). ERR_TLS_*. */
+enum err_code verify_chain(const struct verify_request *request, STACK_OF(X509) * chain,
+                           struct spiffe_id *id, struct err *err);
+
+/* The path alone: from the first certificate of `chain` over any others of it to a root in `store`,
+ * which the sentence calls `roots`. ERR_TLS_UNKNOWN_ROOT, _SIGNATURE, _EXPIRED, _NOT_YET_VALID,
+ * _BAD_CERTIFICATE. */
+enum err_code verify_path(X509_STORE *store, const char *roots, STACK_OF(X509) * chain,
+                          const char *whose, struct err *err);
+
+/* A peer's chain as parsed certificates; the caller frees the stack. ERR_TLS_NO_CERTIFICATE,
+ * ERR_TLS_BAD_CERTIFICATE. */
+enum err_code verify_parse(STACK_OF(X509) * *out, const STACK_OF(CRYPTO_BUFFER) * buffers,
+                           struct err *err);
 
 #endif
