@@ -8,7 +8,7 @@
 static long read_number(const char *mount, const char *controller, const char *path,
                         const char *file)
 {
-    char name[PATH_MAX];
+    char name[2 * PATH_MAX];
     long value = -1;
     snprintf(name, sizeof name, "%s%s%s/%s", mount, controller, path, file);
     FILE *stream = fopen(name, "re");
@@ -23,7 +23,7 @@ static long read_number(const char *mount, const char *controller, const char *p
 /* "max 100000" or "150000 100000" */
 static long read_cpu_max(const char *mount, const char *path)
 {
-    char name[PATH_MAX];
+    char name[2 * PATH_MAX];
     long quota, period, millis = -1;
     snprintf(name, sizeof name, "%s%s/cpu.max", mount, path);
     FILE *stream = fopen(name, "re");
