@@ -35,8 +35,15 @@ static void on_refuse(struct listener *from, const struct addr_port *source,
     reason = err->code;
 }
 
+static void on_alive(struct timer *timer)
+{
+    (void)timer;
+}
+
 static void begin(void)
 {
+    /* A listener alone does not keep the loop going; a worker's mailbox does that. */
+    static struct timer alive;
     struct err err;
     struct sockaddr_storage bound;
     socklen_t len = sizeof bound;
@@ -44,6 +51,7 @@ static void begin(void)
     CU_ASSERT_EQUAL_FATAL(loop_init(&loop, &err), ERR_OK);
     CU_ASSERT_EQUAL_FATAL(timers_init(&timers, &loop, &err), ERR_OK);
     CU_ASSERT_TRUE_FATAL(addr_port_parse(&at, "127.0.0.1:0"));
+    timer_start(&timers, &alive, 60000, on_alive);
     listener = (struct listener){.limits = {.user_timeout_ms = 60000},
                                  .own = {.outbound = 1, .inbound = 2},
                                  .on_accept = on_accept,
