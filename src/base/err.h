@@ -89,6 +89,7 @@
     X(TOKEN_NOT_YET_VALID, "token_not_yet_valid", "the token is not yet valid")                    \
     X(TOKEN_ISSUER, "token_issuer", "the token is from another issuer")                            \
     X(TOKEN_SUBJECT, "token_subject", "the token's subject is not a service account")              \
+    X(CLUSTER_ID, "cluster_id", "the caller belongs to another cluster")                           \
     X(CSR_MALFORMED, "csr_malformed", "the certificate signing request cannot be parsed")          \
     X(CSR_SIGNATURE, "csr_signature",                                                              \
       "the certificate signing request does not prove possession of its key")                      \

@@ -27,7 +27,8 @@ enum err_code authenticator_check_call(struct authenticator *authenticator, cons
         return code;
     const char *cluster = rpc_call_initial(call, "clusterid", &len);
     if (cluster && (len != strlen(cluster_id) || memcmp(cluster, cluster_id, len) != 0))
-        return err_set(err, ERR_CLUSTER_ID, "the caller says cluster '%.*s', this is the control plane of '%s'",
+        return err_set(err, ERR_CLUSTER_ID,
+                       "the caller says cluster '%.*s', this is the control plane of '%s'",
                        len < 64 ? (int)len : 64, cluster, cluster_id);
     return ERR_OK;
 }

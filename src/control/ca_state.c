@@ -36,8 +36,8 @@ static enum err_code make_texts(char *texts[FILES], struct err *err)
 {
     struct tls_key *root = tls_key_new(), *issuer = tls_key_new(), *token = tls_key_new();
     size_t len;
-    enum err_code code = root && issuer && token ? ERR_OK
-                                                 : err_set(err, ERR_NO_MEMORY, "no memory for keys");
+    enum err_code code =
+        root && issuer && token ? ERR_OK : err_set(err, ERR_NO_MEMORY, "no memory for keys");
     if (code == ERR_OK)
         code = ca_make_root(root, "Handfast root", &texts[ROOT], err);
     if (code == ERR_OK)
@@ -62,7 +62,8 @@ static void remove_folder(const char *folder)
     rmdir(folder);
 }
 
-/* rename(2) takes the place of an empty folder or of none; of a folder with anything in it, never. */
+/* rename(2) takes the place of an empty folder or of none; of a folder with anything in it, never.
+ */
 static enum err_code create(const char *folder, struct err *err)
 {
     char *texts[FILES] = {0};
@@ -97,10 +98,11 @@ static enum err_code read_file(const char *folder, int file, char **text, struct
                        "the folder away to start anew",
                        path);
     if (about.st_mode & 077 && file != ROOT && file != ISSUER)
-        return err_set(err, ERR_CA_STATE,
-                       "%s holds a private key and has mode %03o, so that others can read it; expected "
-                       "600",
-                       path, (unsigned)about.st_mode & 0777);
+        return err_set(
+            err, ERR_CA_STATE,
+            "%s holds a private key and has mode %03o, so that others can read it; expected "
+            "600",
+            path, (unsigned)about.st_mode & 0777);
     enum err_code code = file_read(path, STATE_FILE_MAX, text, &len, err);
     if (code == ERR_OK && strlen(*text) != len)
         code = err_set(err, ERR_CA_STATE, "%s is not PEM text", path);
@@ -140,7 +142,8 @@ enum err_code ca_state_open(struct ca_state *state, const char *folder, struct e
     char *texts[FILES] = {0};
     enum err_code code = ERR_OK;
     *state = (struct ca_state){0};
-    if (snprintf(state->folder, sizeof state->folder, "%s", folder) >= (int)sizeof state->folder - 32)
+    if (snprintf(state->folder, sizeof state->folder, "%s", folder) >=
+        (int)sizeof state->folder - 32)
         return err_set(err, ERR_CA_STATE, "the path of the state folder is too long");
     for (size_t len = strlen(state->folder); len > 1 && state->folder[len - 1] == '/'; len--)
         state->folder[len - 1] = 0;

@@ -1,7 +1,9 @@
-/* The authority's state on disk: a folder with a root, an issuing intermediate and the key that signs tokens.
+/* The authority's state on disk: a folder with a root, an issuing intermediate and the key that
+ * signs tokens.
  *
- *   first start: everything is written into a folder beside it, synced, and renamed into place: all or nothing
- *   later: files that others may read, a part that is missing, an expired issuer -> refused with a sentence
+ *   first start: everything is written into a folder beside it, synced, and renamed into place: all
+ * or nothing later: files that others may read, a part that is missing, an expired issuer ->
+ * refused with a sentence
  *
  * Blocking; main thread. */
 #ifndef CA_STATE_H
@@ -17,13 +19,14 @@ struct ca_state {
     struct signature_key *token_public_key;
 };
 
-/* Opens `folder`, or makes it. ERR_CA_STATE (half a state, permissions, expiry), ERR_SYSTEM, ERR_NO_MEMORY; nothing to
- * undo then. */
+/* Opens `folder`, or makes it. ERR_CA_STATE (half a state, permissions, expiry), ERR_SYSTEM,
+ * ERR_NO_MEMORY; nothing to undo then. */
 enum err_code ca_state_open(struct ca_state *state, const char *folder, struct err *err);
 void ca_state_close(struct ca_state *state);
 
-/* Signs the issuing certificate anew when two thirds of its life are over: same key, one file, so a crash leaves the old
- * or the new. *renewed says whether it did. ERR_CA_STATE, ERR_SYSTEM: the old one goes on. */
+/* Signs the issuing certificate anew when two thirds of its life are over: same key, one file, so a
+ * crash leaves the old or the new. *renewed says whether it did. ERR_CA_STATE, ERR_SYSTEM: the old
+ * one goes on. */
 enum err_code ca_state_renew_if_due(struct ca_state *state, bool *renewed, struct err *err);
 
 #endif

@@ -46,7 +46,8 @@ static enum err_code choose_ttl(const struct issuer *issuer, int64_t asked_s, in
     *ttl_s = asked_s > 0 ? asked_s : issuer->ttl_s;
     if (*ttl_s <= issuer->ttl_max_s)
         return ERR_OK;
-    return err_set(err, ERR_INVALID, "a certificate for %lld s was asked for, at most %lld s are given",
+    return err_set(err, ERR_INVALID,
+                   "a certificate for %lld s was asked for, at most %lld s are given",
                    (long long)asked_s, (long long)issuer->ttl_max_s);
 }
 

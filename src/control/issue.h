@@ -16,7 +16,8 @@ struct issuer {
     int64_t ttl_max_s; /* longer is INVALID_ARGUMENT */
 };
 
-/* For the on_open of XDS_METHOD_CERTIFICATE: answers the call, with a certificate or with a reason. */
+/* For the on_open of XDS_METHOD_CERTIFICATE: answers the call, with a certificate or with a reason.
+ */
 void issue_open(struct issuer *issuer, struct rpc_call *call);
 
 #endif

@@ -92,7 +92,8 @@ static void on_relay_end(struct relay *relay, enum err_code code, int side, stru
     char from[ADDR_TEXT_MAX];
     (void)side;
     if (code != ERR_OK)
-        LOG_DEBUG("connection_ended", F_STR("from", addr_port_format(&carrier->from, from)), F_ERR(err));
+        LOG_DEBUG("connection_ended", F_STR("from", addr_port_format(&carrier->from, from)),
+                  F_ERR(err));
     carrier_free(carrier);
 }
 
@@ -102,8 +103,8 @@ static enum err_code carry(struct carrier *carrier, struct handshake *done, stru
 {
     struct control_listener *listener = carrier->listener;
     int pair[2];
-    struct relay_socket wire = {.fd = carrier->fd, .tls = carrier->tls, .early = done->early,
-                                .early_len = done->early_len};
+    struct relay_socket wire = {
+        .fd = carrier->fd, .tls = carrier->tls, .early = done->early, .early_len = done->early_len};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0) {
         free(done->early);
         return err_sys(err, ERR_SYSTEM, errno, "make a socketpair");
@@ -140,13 +141,14 @@ static void on_handshake(struct handshake *handshake, enum err_code code, struct
 
 /* --- accepting ------------------------------------------------------------------------------ */
 
-static enum err_code may_accept(const struct control_listener *listener, const struct addr_port *from,
-                                struct err *err)
+static enum err_code may_accept(const struct control_listener *listener,
+                                const struct addr_port *from, struct err *err)
 {
     if (listener->connections >= LISTENER_CONNECTIONS_MAX)
         return err_set(err, ERR_BUSY, "%d connections are open already", LISTENER_CONNECTIONS_MAX);
     if (listener->handshakes >= LISTENER_HANDSHAKES_MAX)
-        return err_set(err, ERR_BUSY, "%d TLS handshakes are under way already", LISTENER_HANDSHAKES_MAX);
+        return err_set(err, ERR_BUSY, "%d TLS handshakes are under way already",
+                       LISTENER_HANDSHAKES_MAX);
     if (address_count(listener, &from->ip) >= LISTENER_PER_ADDRESS_MAX)
         return err_set(err, ERR_BUSY, "%d connections are open from this address already",
                        LISTENER_PER_ADDRESS_MAX);
@@ -160,7 +162,8 @@ static void take(struct control_listener *listener, int fd, const struct addr_po
     enum err_code code = may_accept(listener, from, &err);
     if (code == ERR_OK && !socket_prepare(fd, &listener->limits))
         code = err_set(&err, ERR_CONN_RESET, "the connection was gone before it was accepted");
-    if (code == ERR_OK && !((carrier = calloc(1, sizeof *carrier)) && address_add(listener, &from->ip, 1))) {
+    if (code == ERR_OK &&
+        !((carrier = calloc(1, sizeof *carrier)) && address_add(listener, &from->ip, 1))) {
         free(carrier);
         code = err_set(&err, ERR_NO_MEMORY, "no memory for a connection");
     }
@@ -169,8 +172,11 @@ static void take(struct control_listener *listener, int fd, const struct addr_po
         note_refused(listener, from, &err);
         return;
     }
-    *carrier = (struct carrier){.listener = listener, .from = *from, .fd = fd,
-                                .next = listener->carriers, .link = &listener->carriers,
+    *carrier = (struct carrier){.listener = listener,
+                                .from = *from,
+                                .fd = fd,
+                                .next = listener->carriers,
+                                .link = &listener->carriers,
                                 .tls = tls_conn_new_server(listener->context)};
     if (carrier->next)
         carrier->next->link = &carrier->next;
@@ -210,11 +216,13 @@ static void on_accept(struct poll_item *item, uint32_t events)
     poll_item_again(listener->env->loop, item);
 }
 
-/* Cuts clients that go on holding a connection that gRPC has ended, and looks again at what could not be accepted. */
+/* Cuts clients that go on holding a connection that gRPC has ended, and looks again at what could
+ * not be accepted. */
 static void on_sweep(struct timer *timer)
 {
     struct control_listener *listener =
-        (struct control_listener *)(void *)((char *)timer - offsetof(struct control_listener, sweep));
+        (struct control_listener *)(void *)((char *)timer -
+                                            offsetof(struct control_listener, sweep));
     for (struct carrier *carrier = listener->carriers; carrier; carrier = carrier->next) {
         if (!carrier->relaying || !carrier->u.relay.side[0].read_ended)
             continue;

@@ -1,7 +1,8 @@
 /* Port 15012: TCP and TLS in, gRPC behind.
  *
- *   accept -> TLS handshake (5 s) -> a socketpair: one end to gRPC, the other relayed to the TLS socket -> either ends
- *   too many, garbage, silence, a wrong ALPN -> reset or alert, counted by reason, logged at a bounded rate
+ *   accept -> TLS handshake (5 s) -> a socketpair: one end to gRPC, the other relayed to the TLS
+ * socket -> either ends too many, garbage, silence, a wrong ALPN -> reset or alert, counted by
+ * reason, logged at a bounded rate
  *
  * Loop thread. */
 #ifndef CONTROL_LISTENER_H
@@ -19,7 +20,8 @@ enum {
     LISTENER_PER_ADDRESS_MAX = 600,
     LISTENER_HANDSHAKES_MAX = 256,
     LISTENER_HANDSHAKE_MS = 5000,
-    LISTENER_SWEEP_MS = 2000, /* a client that does not hang up when gRPC has is reset by the second sweep */
+    LISTENER_SWEEP_MS =
+        2000, /* a client that does not hang up when gRPC has is reset by the second sweep */
     LISTENER_ACCEPTS_MAX = 64,
 };
 
@@ -47,15 +49,16 @@ struct control_listener {
     void (*on_closed)(struct control_listener *listener);
 };
 
-/* Listens on `count` addresses. Takes a reference to `context`; the rest is borrowed. ERR_SYSTEM, nothing to undo. IPv6
- * that the machine lacks is logged, as long as one address works. */
+/* Listens on `count` addresses. Takes a reference to `context`; the rest is borrowed. ERR_SYSTEM,
+ * nothing to undo. IPv6 that the machine lacks is logged, as long as one address works. */
 enum err_code control_listener_open(struct control_listener *listener, struct relay_env *env,
                                     struct rpc_server *server, struct tls_context *context,
                                     struct tally *tally, const struct addr_port *at, unsigned count,
                                     struct err *err);
 /* New handshakes use `context` from now on. */
 void control_listener_set_context(struct control_listener *listener, struct tls_context *context);
-/* Resets every connection; on_closed when the last is gone, at the earliest inside this function. */
+/* Resets every connection; on_closed when the last is gone, at the earliest inside this function.
+ */
 void control_listener_close(struct control_listener *listener,
                             void (*on_closed)(struct control_listener *));
 

@@ -62,26 +62,33 @@ static void collect_xds(void *arg, struct exposition *text)
 {
     static const char *const label[] = {"type"};
     const struct xds_server_stats *stats = xds_server_stats(((struct control_ops *)arg)->xds);
-    exposition_gauge(text, "handfast_control_streams", "Proxies' streams now.", (double)stats->streams);
-    counter(text, "handfast_control_streams_opened_total", "Streams opened.", stats->streams_opened);
-    counter(text, "handfast_control_streams_expired_total", "Streams ended because their token did.",
-            stats->streams_expired);
+    exposition_gauge(text, "handfast_control_streams", "Proxies' streams now.",
+                     (double)stats->streams);
+    counter(text, "handfast_control_streams_opened_total", "Streams opened.",
+            stats->streams_opened);
+    counter(text, "handfast_control_streams_expired_total",
+            "Streams ended because their token did.", stats->streams_expired);
     counter(text, "handfast_control_streams_stalled_total",
             "Streams cut because their proxy did not read.", stats->streams_stalled);
     counter(text, "handfast_control_streams_bad_total",
             "Streams ended because of what their client sent.", stats->streams_bad);
     counter(text, "handfast_control_xds_responses_total", "Responses sent.", stats->responses);
-    counter(text, "handfast_control_xds_acks_total", "Responses that proxies accepted.", stats->acks);
-    counter(text, "handfast_control_xds_nacks_total", "Responses that proxies refused.", stats->nacks);
-    counter(text, "handfast_control_xds_unknown_types_total", "Requests for an unknown resource type.",
-            stats->unknown_types);
+    counter(text, "handfast_control_xds_acks_total", "Responses that proxies accepted.",
+            stats->acks);
+    counter(text, "handfast_control_xds_nacks_total", "Responses that proxies refused.",
+            stats->nacks);
+    counter(text, "handfast_control_xds_unknown_types_total",
+            "Requests for an unknown resource type.", stats->unknown_types);
     counter(text, "handfast_control_xds_resources_sent_total", "Resources sent.",
             stats->resources_sent);
-    counter(text, "handfast_control_xds_removals_sent_total", "Removals sent.", stats->removals_sent);
-    counter(text, "handfast_control_xds_bytes_sent_total", "Bytes of responses.", stats->bytes_sent);
+    counter(text, "handfast_control_xds_removals_sent_total", "Removals sent.",
+            stats->removals_sent);
+    counter(text, "handfast_control_xds_bytes_sent_total", "Bytes of responses.",
+            stats->bytes_sent);
     counter(text, "handfast_control_publications_total", "Publications that changed something.",
             stats->generation);
-    exposition_family(text, "handfast_control_resources", METRICS_GAUGE, "Resources published now.");
+    exposition_family(text, "handfast_control_resources", METRICS_GAUGE,
+                      "Resources published now.");
     for (int type = 0; type < XDS_TYPE_COUNT; type++) {
         const char *value = xds_type_name((enum xds_type)type);
         exposition_uint(text, label, &value, 1, stats->resources[type]);

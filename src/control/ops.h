@@ -1,5 +1,5 @@
-/* Port 15014: /metrics and /healthz. The HTTP thread asks the main loop by mailbox and the loop answers, so that everything
- * that is counted has one reader. */
+/* Port 15014: /metrics and /healthz. The HTTP thread asks the main loop by mailbox and the loop
+ * answers, so that everything that is counted has one reader. */
 #ifndef CONTROL_OPS_H
 #define CONTROL_OPS_H
 
@@ -20,7 +20,8 @@ struct control_ops {
     const struct rpc_server *rpc;
 };
 
-/* Listens on `port`, every address. All but http and metrics are set by the caller, borrowed. ERR_SYSTEM, ERR_NO_MEMORY. */
+/* Listens on `port`, every address. All but http and metrics are set by the caller, borrowed.
+ * ERR_SYSTEM, ERR_NO_MEMORY. */
 enum err_code control_ops_start(struct control_ops *ops, uint16_t port, struct err *err);
 /* Blocks until the HTTP thread has ended. Before the mailbox closes. */
 void control_ops_stop(struct control_ops *ops);

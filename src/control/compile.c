@@ -1,0 +1,360 @@
+#include "control/compile.h"
+
+#include <string.h>
+
+#include "control/source_check.h"
+#include "control/source_pattern.h"
+#include "xds/encode.h"
+
+struct compiler {
+    const struct source_model *model;
+    const struct source_guards *guards;
+    struct source_arena *arena;
+    const char *cluster_id;
+    struct compiled *out;
+};
+
+static const char *or_default(const struct source_text *text, const char *fallback)
+{
+    return text->text ? text->text : fallback;
+}
+
+static const char *hostname_of(struct compiler *compiler, const struct source_service *service)
+{
+    return source_arena_format(compiler->arena, "%s.%s.svc.cluster.local", service->name.text,
+                               or_default(&service->ns, "default"));
+}
+
+static enum err_code no_memory(struct err *err)
+{
+    return err_set(err, ERR_NO_MEMORY, "no memory for the mesh");
+}
+
+/* Adds what an encoder made; takes it. */
+static enum err_code add(struct xds_set *set, enum err_code encoded, struct xds_resource *resource,
+                         struct err *err)
+{
+    if (encoded != ERR_OK)
+        return encoded;
+    enum err_code code = xds_set_add(set, resource, err);
+    if (code != ERR_OK)
+        xds_resource_unref(resource);
+    return code;
+}
+
+/* --- policies ------------------------------------------------------------------------------- */
+
+static struct mesh_strings strings_of(struct compiler *compiler, const struct source_texts *texts)
+{
+    struct mesh_string *items = source_arena_array(compiler->arena, texts->count, sizeof *items);
+    for (unsigned i = 0; items && i < texts->count; i++)
+        items[i] = source_pattern(compiler->arena, texts->items[i].text);
+    return (struct mesh_strings){.items = items, .count = items ? texts->count : 0};
+}
+
+static struct mesh_prefixes prefixes_of(struct compiler *compiler,
+                                        const struct source_prefixes *prefixes)
+{
+    struct addr_prefix *items = source_arena_array(compiler->arena, prefixes->count, sizeof *items);
+    for (unsigned i = 0; items && i < prefixes->count; i++)
+        items[i] = prefixes->items[i].prefix;
+    return (struct mesh_prefixes){.items = items, .count = items ? prefixes->count : 0};
+}
+
+static struct mesh_ports ports_of(struct compiler *compiler, const struct source_numbers *numbers)
+{
+    uint16_t *items = source_arena_array(compiler->arena, numbers->count, sizeof *items);
+    for (unsigned i = 0; items && i < numbers->count; i++)
+        items[i] = numbers->items[i].value;
+    return (struct mesh_ports){.items = items, .count = items ? numbers->count : 0};
+}
+
+/* "namespace/name" each; the reader has seen to the slash. */
+static struct mesh_accounts accounts_of(struct compiler *compiler, const struct source_texts *texts)
+{
+    struct mesh_account *items = source_arena_array(compiler->arena, texts->count, sizeof *items);
+    for (unsigned i = 0; items && i < texts->count; i++) {
+        const char *text = texts->items[i].text, *slash = strchr(text, '/');
+        items[i].namespace = source_arena_text(compiler->arena, text, (size_t)(slash - text));
+        items[i].name = slash + 1;
+    }
+    return (struct mesh_accounts){.items = items, .count = items ? texts->count : 0};
+}
+
+static void compile_from(struct compiler *compiler, const struct source_from *from,
+                         struct mesh_match *match)
+{
+    match->principals = strings_of(compiler, &from->principals);
+    match->not_principals = strings_of(compiler, &from->not_principals);
+    match->namespaces = strings_of(compiler, &from->namespaces);
+    match->not_namespaces = strings_of(compiler, &from->not_namespaces);
+    match->service_accounts = accounts_of(compiler, &from->service_accounts);
+    match->not_service_accounts = accounts_of(compiler, &from->not_service_accounts);
+    match->source_ips = prefixes_of(compiler, &from->ip_blocks);
+    match->not_source_ips = prefixes_of(compiler, &from->not_ip_blocks);
+}
+
+static void compile_to(struct compiler *compiler, const struct source_to *to,
+                       struct mesh_match *match)
+{
+    match->destination_ports = ports_of(compiler, &to->ports);
+    match->not_destination_ports = ports_of(compiler, &to->not_ports);
+    match->destination_ips = prefixes_of(compiler, &to->ip_blocks);
+    match->not_destination_ips = prefixes_of(compiler, &to->not_ip_blocks);
+}
+
+/* A rule says from whom AND to what; each of the two lists is a clause. A rule that says neither
+ * matches everything. */
+static void compile_rule(struct compiler *compiler, const struct source_rule *source,
+                         struct mesh_rule *rule)
+{
+    struct mesh_clause *clauses = source_arena_array(compiler->arena, 2, sizeof *clauses);
+    struct mesh_match *from =
+        source_arena_array(compiler->arena, source->from_list.count, sizeof *from);
+    struct mesh_match *to = source_arena_array(compiler->arena, source->to_list.count, sizeof *to);
+    if (!clauses || !from || !to)
+        return;
+    for (unsigned i = 0; i < source->from_list.count; i++)
+        compile_from(compiler, &source->from_list.items[i], &from[i]);
+    for (unsigned i = 0; i < source->to_list.count; i++)
+        compile_to(compiler, &source->to_list.items[i], &to[i]);
+    clauses[0] = (struct mesh_clause){from, source->from_list.count};
+    clauses[1] = (struct mesh_clause){to, source->to_list.count};
+    *rule = (struct mesh_rule){clauses, 2};
+}
+
+static enum err_code add_policy(struct compiler *compiler, const struct mesh_policy *draft,
+                                struct err *err)
+{
+    struct mesh_policy *policy;
+    struct xds_resource *resource = NULL;
+    if (compiler->arena->failed)
+        return no_memory(err);
+    enum err_code code = mesh_policy_new(draft, &policy, err);
+    if (code != ERR_OK)
+        return code;
+    code = xds_encode_policy(policy, &resource, err);
+    code = add(compiler->out->policies, code, resource, err);
+    mesh_policy_unref(policy);
+    compiler->out->policy_count++;
+    return code;
+}
+
+static enum mesh_scope scope_of(const struct source_policy *policy)
+{
+    if (policy->selector.at)
+        return MESH_SCOPE_WORKLOAD;
+    return policy->ns.text ? MESH_SCOPE_NAMESPACE : MESH_SCOPE_GLOBAL;
+}
+
+static enum err_code compile_policy(struct compiler *compiler, const struct source_policy *source,
+                                    struct err *err)
+{
+    struct mesh_rule *rules =
+        source_arena_array(compiler->arena, source->rules.count, sizeof *rules);
+    if (!rules)
+        return no_memory(err);
+    for (unsigned i = 0; i < source->rules.count; i++)
+        compile_rule(compiler, &source->rules.items[i], &rules[i]);
+    bool deny = source->action.text && strcmp(source->action.text, "deny") == 0;
+    const struct mesh_policy draft = {
+        .name = source->name.text,
+        .namespace = or_default(&source->ns, ""),
+        .scope = scope_of(source),
+        .action = deny ? MESH_ACTION_DENY : MESH_ACTION_ALLOW,
+        .dry_run = source->dry_run.value,
+        .rules = rules,
+        .rule_count = source->rules.count,
+    };
+    return add_policy(compiler, &draft, err);
+}
+
+/* Strict mutual TLS is no switch: deny whoever has no identity. */
+static enum err_code compile_guard(struct compiler *compiler, const struct source_guard *guard,
+                                   struct err *err)
+{
+    const struct mesh_string anybody = {.kind = MESH_PRESENCE, .text = ""};
+    const struct mesh_ports ports = {guard->ports, guard->port_count};
+    struct mesh_match match = {.not_principals = {&anybody, 1}};
+    if (guard->all_ports)
+        match.not_destination_ports = ports;
+    else
+        match.destination_ports = ports;
+    const struct mesh_clause clause = {&match, 1};
+    const struct mesh_rule rule = {&clause, 1};
+    const struct mesh_policy draft = {.name = guard->name,
+                                      .namespace = guard->ns,
+                                      .scope = guard->scope,
+                                      .action = MESH_ACTION_DENY,
+                                      .rules = &rule,
+                                      .rule_count = 1};
+    return add_policy(compiler, &draft, err);
+}
+
+/* --- services and workloads ------------------------------------------------------------------- */
+
+static struct addr *addresses_of(struct compiler *compiler, const struct source_addrs *addresses)
+{
+    struct addr *items = source_arena_array(compiler->arena, addresses->count, sizeof *items);
+    for (unsigned i = 0; items && i < addresses->count; i++)
+        items[i] = addresses->items[i].ip;
+    return items;
+}
+
+static struct mesh_port *service_ports(struct compiler *compiler,
+                                       const struct source_service *service)
+{
+    struct mesh_port *ports =
+        source_arena_array(compiler->arena, service->ports.count, sizeof *ports);
+    for (unsigned i = 0; ports && i < service->ports.count; i++) {
+        const struct source_port *port = &service->ports.items[i];
+        ports[i].service_port = port->port.value;
+        ports[i].target_port = port->target_port.at ? port->target_port.value : port->port.value;
+    }
+    return ports;
+}
+
+static enum err_code compile_service(struct compiler *compiler, const struct source_service *source,
+                                     struct err *err)
+{
+    struct mesh_service *service;
+    struct xds_resource *resource = NULL;
+    const struct mesh_service draft = {
+        .name = source->name.text,
+        .namespace = or_default(&source->ns, "default"),
+        .hostname = hostname_of(compiler, source),
+        .addresses = addresses_of(compiler, &source->addresses),
+        .address_count = source->addresses.count,
+        .ports = service_ports(compiler, source),
+        .port_count = source->ports.count,
+    };
+    if (compiler->arena->failed)
+        return no_memory(err);
+    enum err_code code = mesh_service_new(&draft, &service, err);
+    if (code != ERR_OK)
+        return code;
+    code = xds_encode_service(service, &resource, err);
+    code = add(compiler->out->addresses, code, resource, err);
+    mesh_service_unref(service);
+    compiler->out->services++;
+    return code;
+}
+
+static void link_services(struct compiler *compiler, const struct source_workload *workload,
+                          struct mesh_workload *draft)
+{
+    const struct source_model *model = compiler->model;
+    struct mesh_link *links =
+        source_arena_array(compiler->arena, model->services.count, sizeof *links);
+    for (unsigned i = 0; links && i < model->services.count; i++) {
+        const struct source_service *service = &model->services.items[i];
+        if (!source_check_serves(service, workload))
+            continue;
+        struct mesh_link *link = &links[draft->link_count++];
+        link->service =
+            source_arena_format(compiler->arena, "%s/%s", or_default(&service->ns, "default"),
+                                hostname_of(compiler, service));
+        link->ports = service_ports(compiler, service);
+        link->port_count = service->ports.count;
+    }
+    draft->links = links;
+}
+
+/* The policies that a record names are those that select it. */
+static void link_policies(struct compiler *compiler, unsigned index,
+                          const struct source_workload *workload, struct mesh_workload *draft)
+{
+    const struct source_model *model = compiler->model;
+    const char **keys =
+        source_arena_array(compiler->arena, model->policies.count + 1, sizeof *keys);
+    for (unsigned i = 0; keys && i < model->policies.count; i++) {
+        const struct source_policy *policy = &model->policies.items[i];
+        if (policy->selector.at && source_check_guards(&policy->ns, &policy->selector, workload))
+            keys[draft->policy_count++] = source_arena_format(
+                compiler->arena, "%s/%s", or_default(&policy->ns, ""), policy->name.text);
+    }
+    const struct source_guard *guard = compiler->guards->of_workload[index];
+    if (keys && guard)
+        keys[draft->policy_count++] = guard->key;
+    draft->policies = keys;
+}
+
+static struct mesh_label *labels_of(struct compiler *compiler, const struct source_labels *labels)
+{
+    struct mesh_label *items = source_arena_array(compiler->arena, labels->count, sizeof *items);
+    for (unsigned i = 0; items && i < labels->count; i++)
+        items[i] = (struct mesh_label){labels->items[i].key, labels->items[i].value};
+    return items;
+}
+
+static const char *label_or(const struct source_labels *labels, const char *key,
+                            const char *fallback)
+{
+    for (unsigned i = 0; i < labels->count; i++) {
+        if (strcmp(labels->items[i].key, key) == 0)
+            return labels->items[i].value;
+    }
+    return fallback;
+}
+
+static enum err_code compile_workload(struct compiler *compiler, unsigned index, struct err *err)
+{
+    const struct source_workload *source = &compiler->model->workloads.items[index];
+    struct mesh_workload *workload;
+    struct xds_resource *resource = NULL;
+    const char *ns = or_default(&source->ns, "default");
+    struct mesh_workload draft = {
+        .uid = source_arena_format(compiler->arena, "%s//Pod/%s/%s", compiler->cluster_id, ns,
+                                   source->name.text),
+        .name = source->name.text,
+        .namespace = ns,
+        .service_account = or_default(&source->service_account, "default"),
+        .cluster = compiler->cluster_id,
+        .canonical_name = label_or(&source->labels, "app", source->name.text),
+        .canonical_revision = label_or(&source->labels, "version", "latest"),
+        .workload_name = source->name.text,
+        .type = MESH_TYPE_POD,
+        .tunnel = source_check_in_mesh(source) ? MESH_TUNNEL_LEGACY_MTLS : MESH_TUNNEL_NONE,
+        .addresses = addresses_of(compiler, &source->addresses),
+        .address_count = source->addresses.count,
+        .labels = labels_of(compiler, &source->labels),
+        .label_count = source->labels.count,
+    };
+    link_services(compiler, source, &draft);
+    link_policies(compiler, index, source, &draft);
+    if (compiler->arena->failed)
+        return no_memory(err);
+    enum err_code code = mesh_workload_new(&draft, &workload, err);
+    if (code != ERR_OK)
+        return code;
+    code = xds_encode_workload(workload, compiler->model->trust_domain.text, &resource, err);
+    code = add(compiler->out->addresses, code, resource, err);
+    mesh_workload_unref(workload);
+    compiler->out->workloads++;
+    return code;
+}
+
+enum err_code compile_model(const struct source_model *model, const struct source_guards *guards,
+                            struct source_arena *arena, const char *cluster_id,
+                            struct compiled *out, struct err *err)
+{
+    struct compiled made = {.addresses = xds_set_new(), .policies = xds_set_new()};
+    struct compiler compiler = {model, guards, arena, cluster_id, &made};
+    enum err_code code = made.addresses && made.policies ? ERR_OK : no_memory(err);
+    for (unsigned i = 0; code == ERR_OK && i < model->services.count; i++)
+        code = compile_service(&compiler, &model->services.items[i], err);
+    for (unsigned i = 0; code == ERR_OK && i < model->workloads.count; i++)
+        code = compile_workload(&compiler, i, err);
+    for (unsigned i = 0; code == ERR_OK && i < model->policies.count; i++)
+        code = compile_policy(&compiler, &model->policies.items[i], err);
+    for (const struct source_guard *guard = guards->first; code == ERR_OK && guard;
+         guard = guard->next)
+        code = compile_guard(&compiler, guard, err);
+    if (code == ERR_OK) {
+        *out = made;
+        return ERR_OK;
+    }
+    xds_set_free(made.addresses);
+    xds_set_free(made.policies);
+    return code;
+}
