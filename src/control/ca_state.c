@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 
-enum { STATE_FILE_MAX = 64 << 10, STATE_PATH_MAX = 4200 };
+enum { STATE_FILE_MAX = 64 << 10, STATE_PATH_MAX = 4352 };
 enum { ROOT, ROOT_KEY, ISSUER, ISSUER_KEY, TOKEN_KEY, FILES };
 
 static const char *const names[FILES] = {"root.pem", "root-key.pem", "issuer.pem", "issuer-key.pem",
@@ -67,7 +67,7 @@ static void remove_folder(const char *folder)
 static enum err_code create(const char *folder, struct err *err)
 {
     char *texts[FILES] = {0};
-    char fresh[STATE_PATH_MAX], path[STATE_PATH_MAX];
+    char fresh[4200], path[STATE_PATH_MAX];
     snprintf(fresh, sizeof fresh, "%s.new-XXXXXX", folder);
     enum err_code code = make_texts(texts, err);
     if (code == ERR_OK && !mkdtemp(fresh))

@@ -81,11 +81,17 @@ static struct mesh_builder *changes_of(struct xds_client *client)
     return client->changes;
 }
 
-/* A lost change cannot be named later, so the whole stream has to be had again. */
+/* A lost change cannot be named later, so everything has to be had again. */
 static void must(struct xds_client *client, bool done)
 {
     if (!done)
         client->out_of_memory = true;
+}
+
+static void start_over(struct xds_client *client)
+{
+    xds_delta_client_forget(client->delta);
+    give_up(client, ERR_NO_MEMORY, "out of memory for the mesh");
 }
 
 static void on_workload(struct mesh_workload *workload, void *arg)
@@ -165,7 +171,7 @@ static void on_publish(struct timer *timer)
         struct mesh_builder *changes = client->changes;
         client->changes = NULL;
         if (mesh_builder_finish(changes, &next, &err) != ERR_OK) {
-            give_up(client, err.code, "out of memory for the mesh");
+            start_over(client);
             return;
         }
         mesh_snapshot_unref(client->snapshot);
@@ -207,11 +213,12 @@ static void on_message(struct rpc_call *call, const void *data, size_t len, void
         client->answered = true;
     }
     if (client->out_of_memory)
-        give_up(client, ERR_NO_MEMORY, "out of memory for the mesh");
+        start_over(client);
     client->stats.ready = xds_delta_client_ready(client->delta);
     bool due = client->changes || !client->published;
-    if (client->stats.ready && due && !client->publish.slot)
-        timer_start(client->timers, &client->publish, 0, on_publish);
+    if (client->stats.ready && due && !client->publish.slot &&
+        !timer_start(client->timers, &client->publish, 0, on_publish))
+        start_over(client);
 }
 
 /* --- begin and end -------------------------------------------------------------------------- */
@@ -262,6 +269,8 @@ enum err_code xds_client_attach(struct xds_client *client, struct rpc_channel *c
                                 const char *token, struct err *err)
 {
     static const struct rpc_call_events events = {.on_message = on_message, .on_end = on_call_end};
+    struct err local;
+    err = err ? err : &local;
     char *bearer;
     if (client->call)
         return err_set(err, ERR_BUSY, "a stream is on already");

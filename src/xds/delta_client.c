@@ -18,8 +18,12 @@
 
 enum { STATUS_INVALID_ARGUMENT = 3 }; /* google.rpc.Code */
 
+/* A version that no server gives: it makes the server send the resource again, or say that it is
+ * gone. */
+static char nobodys[] = "-";
+
 struct held_type {
-    struct map versions; /* name -> malloc'd version */
+    struct map versions; /* name -> malloc'd version, or `nobodys` */
     bool answered;       /* the first answer has come, the whole of it */
 };
 
@@ -38,6 +42,12 @@ struct refusal {
     unsigned count;
     char text[ERR_TEXT_MAX];
 };
+
+static void free_version(void *version)
+{
+    if (version != nobodys)
+        free(version);
+}
 
 struct xds_delta_client *xds_delta_client_new(const struct xds_delta_node *node,
                                               const struct xds_delta_events *events, void *arg)
@@ -67,12 +77,23 @@ void xds_delta_client_free(struct xds_delta_client *client)
     for (int i = 0; i < XDS_TYPE_COUNT; i++) {
         size_t position = 0;
         for (struct map_entry *at; (at = map_next(&client->types[i].versions, &position));)
-            free(at->value);
+            free_version(at->value);
         map_deinit(&client->types[i].versions);
     }
     free(client->metadata);
     free(client->node_id);
     free(client);
+}
+
+void xds_delta_client_forget(struct xds_delta_client *client)
+{
+    for (int i = 0; i < XDS_TYPE_COUNT; i++) {
+        size_t position = 0;
+        for (struct map_entry *at; (at = map_next(&client->types[i].versions, &position));) {
+            free_version(at->value);
+            at->value = nobodys;
+        }
+    }
 }
 
 bool xds_delta_client_ready(const struct xds_delta_client *client)
@@ -268,7 +289,7 @@ static enum err_code hold(struct held_type *held, const RESOURCE *resource, stru
         free(version);
         return no_memory(err);
     }
-    free(old);
+    free_version(old);
     return ERR_OK;
 }
 
@@ -277,8 +298,9 @@ static enum err_code hold(struct held_type *held, const RESOURCE *resource, stru
 static void hold_after_refusal(struct held_type *held, const RESOURCE *resource)
 {
     const char *version = map_get_str(&held->versions, resource->name);
-    if (version && !*version)
-        free(map_remove_str(&held->versions, resource->name));
+    void *old;
+    if (version && !*version && map_set_str(&held->versions, resource->name, nobodys, &old))
+        free_version(old);
 }
 
 static enum err_code take_resources(struct xds_delta_client *client, enum xds_type type,
@@ -313,7 +335,7 @@ static void take_removals(struct xds_delta_client *client, enum xds_type type,
     for (size_t i = 0; i < response->n_removed_resources; i++) {
         const char *name = response->removed_resources[i];
         client->counts.removed++;
-        free(map_remove_str(&client->types[type].versions, name));
+        free_version(map_remove_str(&client->types[type].versions, name));
         if (type == XDS_ADDRESS)
             client->events->on_removed_address(name, client->arg);
         else if (type == XDS_AUTHORIZATION)

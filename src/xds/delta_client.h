@@ -6,9 +6,9 @@
  * are held.
  * - Every response is answered: ACK when all its resources were good, NACK with the first refusals
  * in words otherwise. The good ones count either way.
- * - A refused resource leaves what was held before in force. Its old version is what the next
- * stream states, so that it is sent again; without an old one (or when that has no version) it is
- * left out.
+ * - A refused resource leaves what was held before in force; the next stream states the version of
+ * that, so that the server sends the resource again or says that it is gone. One that was never
+ * held is left out.
  * - Ready after the first answer of Address and Authorization, the whole of it where the server
  * says (with "+" at the end of system_version_info) that more follows. The silence of ROOTCA holds
  * nothing up. */
@@ -58,6 +58,10 @@ enum err_code xds_delta_client_start(struct xds_delta_client *client, struct err
  * ERR_XDS_UNKNOWN_TYPE: we never asked for this; nothing was answered and the stream may go on. */
 enum err_code xds_delta_client_response(struct xds_delta_client *client, const void *data,
                                         size_t len, struct err *err);
+
+/* Something that came was lost on the way to where it is kept: the next stream says that every
+ * version is unknown, so that the server sends everything again and says what is gone. */
+void xds_delta_client_forget(struct xds_delta_client *client);
 
 bool xds_delta_client_ready(const struct xds_delta_client *client);
 const struct xds_delta_client_counts *

@@ -11,6 +11,7 @@
 enum {
     SEND_DEADLINE_MS = 30000,
     NODE_DEADLINE_MS = 30000,
+    EXPIRY_MAX_S = 366 * 86400, /* no stream lives longer, whatever its token says */
 };
 
 struct stream {
@@ -63,7 +64,10 @@ static void cut_bad(struct stream *stream, const struct err *err)
     int status = err->code == ERR_XDS_NODE    ? RPC_PERMISSION_DENIED
                  : err->code == ERR_NO_MEMORY ? RPC_RESOURCE_EXHAUSTED
                                               : RPC_INVALID_ARGUMENT;
-    stream->server->stats.streams_bad++;
+    if (err->code == ERR_XDS_NODE)
+        stream->server->stats.streams_refused++;
+    else
+        stream->server->stats.streams_bad++;
     LOG_LIMITED(LOG_LEVEL_WARN, 10, "xds_stream_refused", F_STR("namespace", stream->namespace),
                 F_STR("service_account", stream->service_account), F_ERR(err));
     snprintf(text, sizeof text, "%s: %s", err_label(err->code), err->text);
@@ -114,7 +118,17 @@ static void on_send_deadline(struct timer *timer)
     stream->server->stats.streams_stalled++;
     LOG_LIMITED(LOG_LEVEL_WARN, 10, "xds_stream_stalled",
                 F_STR("node", xds_delta_server_node(stream->delta)));
-    cut(stream, RPC_DEADLINE_EXCEEDED, "the client does not read");
+    stop_timers(stream);
+    stream->over = true;
+    /* Also where the call is finished already and only waits for its queue. */
+    rpc_call_cancel(stream->call, RPC_DEADLINE_EXCEEDED, "the client does not read");
+}
+
+static void start_timer(struct stream *stream, struct timer *timer, int64_t delay_ms,
+                        void (*on_due)(struct timer *))
+{
+    if (!timer_start(stream->server->timers, timer, delay_ms, on_due))
+        cut(stream, RPC_RESOURCE_EXHAUSTED, "out of memory");
 }
 
 /* Sends the next response, if one may go out now. */
@@ -145,8 +159,7 @@ static void pump(struct stream *stream)
         return;
     }
     stream->sending = true;
-    timer_start(server->timers, &stream->send_deadline, server->config.send_deadline_ms,
-                on_send_deadline);
+    start_timer(stream, &stream->send_deadline, server->config.send_deadline_ms, on_send_deadline);
 }
 
 static void on_sent(struct rpc_call *call, void *arg)
@@ -154,6 +167,8 @@ static void on_sent(struct rpc_call *call, void *arg)
     struct stream *stream = arg;
     (void)call;
     stream->sending = false;
+    if (stream->over)
+        return;
     timer_stop(stream->server->timers, &stream->send_deadline);
     pump(stream);
 }
@@ -178,8 +193,12 @@ static void on_half_closed(struct rpc_call *call, void *arg)
     struct stream *stream = arg;
     if (stream->over)
         return;
-    stream->over = true;
     stop_timers(stream);
+    /* The status goes out behind what is queued, which a client that does not read would hold up
+     * for ever. */
+    start_timer(stream, &stream->send_deadline, stream->server->config.send_deadline_ms,
+                on_send_deadline);
+    stream->over = true;
     rpc_call_finish(call, RPC_OK, NULL);
 }
 
@@ -229,12 +248,12 @@ void xds_server_open(struct xds_server *server, struct rpc_call *call, const str
                                                   .on_sent = on_sent,
                                                   .on_half_closed = on_half_closed,
                                                   .on_end = on_end};
-    int64_t left_ms = peer->expires_wall_s ? peer->expires_wall_s * 1000 - clock_wall_ms() : 0;
+    int64_t left_s = peer->expires_wall_s - clock_wall_s();
     if (server->closing || server->stats.streams >= server->config.streams_max) {
         refuse(server, call, RPC_RESOURCE_EXHAUSTED, "too many streams");
         return;
     }
-    if (peer->expires_wall_s && left_ms <= 0) {
+    if (peer->expires_wall_s && left_s <= 0) {
         refuse(server, call, RPC_UNAUTHENTICATED, "token_expired: the token has expired");
         return;
     }
@@ -253,10 +272,10 @@ void xds_server_open(struct xds_server *server, struct rpc_call *call, const str
     server->streams = stream;
     server->stats.streams++;
     server->stats.streams_opened++;
-    timer_start(server->timers, &stream->node_deadline, server->config.node_deadline_ms,
-                on_node_deadline);
+    start_timer(stream, &stream->node_deadline, server->config.node_deadline_ms, on_node_deadline);
     if (peer->expires_wall_s)
-        timer_start(server->timers, &stream->expiry, left_ms, on_expired);
+        start_timer(stream, &stream->expiry, (left_s < EXPIRY_MAX_S ? left_s : EXPIRY_MAX_S) * 1000,
+                    on_expired);
 }
 
 /* --- publishing --------------------------------------------------------------------------------
