@@ -85,7 +85,7 @@ static void the_socket_is_0600_and_its_folder_0700_whatever_the_umask(void)
 static void leave_a_stale_socket(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    memcpy(address.sun_path, path, strnlen(path, sizeof address.sun_path - 1));
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     char run[96];
     snprintf(run, sizeof run, "%s/run", folder);
