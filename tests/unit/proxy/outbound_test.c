@@ -207,6 +207,24 @@ static void nothing_leaves_before_certificate_and_configuration(void)
     bed_deinit(&bed);
 }
 
+static void a_view_without_certificate_or_whole_configuration_is_not_enough(void)
+{
+    bed_init(&bed);
+    int client = bed_dial(&bed, "127.0.3.1:9");
+    struct view *no_certificate = view_new(bed.mesh, NULL, true);
+    struct view *not_complete = view_new(bed.mesh, bed.client.context, false);
+    worker_set_view(&bed.client.worker, no_certificate);
+    CU_ASSERT_EQUAL(bed.client.worker.holds.count, 1);
+    worker_set_view(&bed.client.worker, not_complete);
+    CU_ASSERT_EQUAL(bed.client.worker.holds.count, 1);
+    CU_ASSERT_EQUAL(bed_next(&bed, client), -ECONNRESET);
+    CU_ASSERT_EQUAL(bed_refused(&bed.client, CONN_OUTBOUND, ERR_CONN_NOT_READY), 1);
+    view_unref(no_certificate);
+    view_unref(not_complete);
+    close(client);
+    bed_deinit(&bed);
+}
+
 static void waiting_ends_with_a_reset_at_the_deadline(void)
 {
     bed_init(&bed);
@@ -310,6 +328,7 @@ int main(int argc, char **argv)
         SUITE_CASE(what_the_mesh_cannot_reach_is_reset_with_its_own_reason),
         SUITE_CASE(a_refused_endpoint_is_replaced_by_another_once),
         SUITE_CASE(nothing_leaves_before_certificate_and_configuration),
+        SUITE_CASE(a_view_without_certificate_or_whole_configuration_is_not_enough),
         SUITE_CASE(waiting_ends_with_a_reset_at_the_deadline),
         SUITE_CASE(an_application_that_resets_while_it_waits_is_forgotten),
         SUITE_CASE(an_application_that_half_closes_while_it_waits_is_served),
