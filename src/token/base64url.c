@@ -1,57 +1,52 @@
 #include "token/base64url.h"
 
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-char *base64url_encode(const void *data, size_t len)
+size_t base64url_encode(const void *bytes, size_t len, char *text)
 {
-    const uint8_t *in = data;
-    char *out = malloc(len / 3 * 4 + 5), *at = out;
-    if (!out)
-        return NULL;
-    for (size_t i = 0; i < len; i += 3) {
-        size_t left = len - i;
-        uint32_t group = (uint32_t)in[i] << 16 | (left > 1 ? (uint32_t)in[i + 1] << 8 : 0) |
-                         (left > 2 ? in[i + 2] : 0);
-        *at++ = alphabet[group >> 18];
-        *at++ = alphabet[group >> 12 & 63];
-        if (left > 1)
-            *at++ = alphabet[group >> 6 & 63];
-        if (left > 2)
-            *at++ = alphabet[group & 63];
+    const uint8_t *in = bytes;
+    uint32_t bits = 0;
+    unsigned held = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < len; i++) {
+        bits = bits << 8 | in[i];
+        for (held += 8; held >= 6; held -= 6)
+            text[at++] = alphabet[bits >> (held - 6) & 63];
     }
-    *at = 0;
-    return out;
+    if (held > 0)
+        text[at++] = alphabet[bits << (6 - held) & 63];
+    return at;
 }
 
-char *base64url_decode(const char *text, size_t len, size_t *out_len)
+static int value_of(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+bool base64url_decode(const char *text, size_t len, uint8_t *bytes, size_t *out_len)
 {
     uint32_t bits = 0;
     unsigned held = 0;
-    size_t used = 0;
-    char *out = len % 4 == 1 ? NULL : malloc(len / 4 * 3 + 4);
-    for (size_t i = 0; out && i < len; i++) {
-        const char *found = text[i] ? strchr(alphabet, text[i]) : NULL;
-        if (!found) {
-            free(out);
-            return NULL;
-        }
-        bits = bits << 6 | (uint32_t)(found - alphabet);
+    *out_len = 0;
+    if (len % 4 == 1)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        int value = value_of(text[i]);
+        if (value < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)value;
         held += 6;
         if (held >= 8) {
             held -= 8;
-            out[used++] = (char)(bits >> held);
+            bytes[(*out_len)++] = (uint8_t)(bits >> held);
         }
     }
-    if (out && (bits & ((1u << held) - 1)) != 0) { /* bits that mean nothing: not canonical */
-        free(out);
-        return NULL;
-    }
-    if (out)
-        out[used] = 0;
-    *out_len = used;
-    return out;
+    /* A second spelling of the same bytes would be a second token for the same claims. */
+    return (bits & ((1u << held) - 1)) == 0;
 }

@@ -1,7 +1,6 @@
 #include "token/token.h"
 
 #include <jansson.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,245 +8,202 @@
 
 #include "base/clock.h"
 #include "token/base64url.h"
+#include "token/claims.h"
 
-static const char subject_prefix[] = "system:serviceaccount:";
-enum { TTL_MAX_S = 10 * 365 * 86400, JTI_BYTES = 16, SEGMENTS = 3 };
+enum { JTI_BYTES = 16, TTL_MAX_S = 3650 * 86400, QUOTE_MAX = 60 };
 
-/* A Kubernetes name: lower-case labels and dots (RFC 1123). */
-static bool is_name(const char *name, size_t max)
+/* --- making --- */
+
+static json_t *make_claims(const struct token_claims *claims)
 {
-    size_t len = strlen(name);
-    return len > 0 && len < TOKEN_NAME_MAX && len <= max &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == len && name[0] != '-' &&
-           name[0] != '.' && name[len - 1] != '-' && name[len - 1] != '.';
-}
-
-/* --- making one ------------------------------------------------------------------------------ */
-
-static char *dump(json_t *object)
-{
-    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
-    json_decref(object);
-    return text;
-}
-
-static char *make_claims(const struct token_claims *claims)
-{
-    char subject[sizeof subject_prefix + 2 * TOKEN_NAME_MAX], jti[2 * JTI_BYTES + 1];
     uint8_t random[JTI_BYTES];
-    int64_t now = clock_wall_s();
+    char jti[BASE64URL_TEXT_SIZE(JTI_BYTES)];
+    int64_t now_s = clock_wall_s();
     signature_random(random, sizeof random);
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(jti + 2 * i, 3, "%02x", random[i]);
-    snprintf(subject, sizeof subject, "%s%s:%s", subject_prefix, claims->ns,
+    size_t jti_len = base64url_encode(random, sizeof random, jti);
+    char subject[2 * TOKEN_NAME_MAX + 32];
+    snprintf(subject, sizeof subject, "system:serviceaccount:%s:%s", claims->ns,
              claims->service_account);
-    return dump(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "iss",
-                          claims->issuer ? claims->issuer : TOKEN_ISSUER, "sub", subject, "aud",
-                          claims->audience, "iat", (json_int_t)now, "nbf", (json_int_t)now, "exp",
-                          (json_int_t)(now + claims->ttl_s), "jti", jti));
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s%}", "iss",
+                     claims->issuer ? claims->issuer : TOKEN_ISSUER, "sub", subject, "aud",
+                     claims->audience, "iat", (json_int_t)now_s, "nbf", (json_int_t)now_s, "exp",
+                     (json_int_t)(now_s + claims->ttl_s), "jti", jti, jti_len);
 }
 
-static enum err_code sign(const struct tls_key *key, const char *header, const char *claims,
-                          char **token, struct err *err)
+/* header "." claims "." signature (RFC 7515 section 3.1). */
+static char *assemble(const struct tls_key *key, const char *claims, struct err *err)
 {
+    static const char header[] = "{\"alg\":\"ES256\",\"typ\":\"JWT\"}";
+    size_t claims_len = strlen(claims);
+    char *token = malloc(BASE64URL_TEXT_SIZE(sizeof header) + BASE64URL_TEXT_SIZE(claims_len) +
+                         BASE64URL_TEXT_SIZE(SIGNATURE_SIZE) + 3);
     uint8_t signature[SIGNATURE_SIZE];
-    char *a = base64url_encode(header, strlen(header)),
-         *b = base64url_encode(claims, strlen(claims));
-    char *c = NULL, *signed_text = NULL;
-    enum err_code code = ERR_NO_MEMORY;
-    if (a && b && asprintf(&signed_text, "%s.%s", a, b) >= 0) {
-        code = signature_sign(key, signed_text, strlen(signed_text), signature, err);
-        c = code == ERR_OK ? base64url_encode(signature, sizeof signature) : NULL;
-        if (!c || asprintf(token, "%s.%s", signed_text, c) < 0)
-            code = ERR_NO_MEMORY;
+    if (!token)
+        return NULL;
+    size_t len = base64url_encode(header, sizeof header - 1, token);
+    token[len++] = '.';
+    len += base64url_encode(claims, claims_len, token + len);
+    if (signature_sign(key, token, len, signature, err) != ERR_OK) {
+        free(token);
+        return NULL;
     }
-    free(a);
-    free(b);
-    free(c);
-    free(signed_text);
-    return code == ERR_OK ? ERR_OK : err_set(err, code, "no memory for a token");
+    token[len++] = '.';
+    len += base64url_encode(signature, sizeof signature, token + len);
+    token[len] = 0;
+    return token;
 }
 
 enum err_code token_mint(const struct tls_key *key, const struct token_claims *claims, char **token,
                          struct err *err)
 {
-    if (!is_name(claims->ns, 63) || !is_name(claims->service_account, 253))
-        return err_set(err, ERR_INVALID, "'%.100s/%.100s' is not a namespace and a service account",
-                       claims->ns, claims->service_account);
+    *token = NULL;
+    if (!claims_is_namespace(claims->ns, strlen(claims->ns)))
+        return err_set(err, ERR_INVALID, "\"%.64s\" is no namespace, expected a DNS label",
+                       claims->ns);
+    if (!claims_is_service_account(claims->service_account, strlen(claims->service_account)))
+        return err_set(err, ERR_INVALID,
+                       "\"%.64s\" is no service account, expected a DNS subdomain",
+                       claims->service_account);
+    if (!claims->audience || !claims->audience[0])
+        return err_set(err, ERR_INVALID, "a token needs an audience");
     if (claims->ttl_s < 1 || claims->ttl_s > TTL_MAX_S)
-        return err_set(err, ERR_INVALID, "a token that lives %lld s, expected 1 to %d",
+        return err_set(err, ERR_INVALID, "a lifetime of %lld s, expected 1 to %d",
                        (long long)claims->ttl_s, TTL_MAX_S);
-    char *header = dump(json_pack("{s:s, s:s}", "alg", "ES256", "typ", "JWT"));
-    char *body = make_claims(claims);
-    enum err_code code = header && body ? sign(key, header, body, token, err)
-                                        : err_set(err, ERR_NO_MEMORY, "no memory for a token");
-    free(header);
-    free(body);
-    return code;
+    json_t *object = make_claims(claims);
+    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    if (text)
+        *token = assemble(key, text, err);
+    free(text);
+    if (!*token)
+        return err_set(err, ERR_NO_MEMORY, "no memory to make a token");
+    if (strlen(*token) <= TOKEN_MAX)
+        return ERR_OK;
+    free(*token);
+    *token = NULL;
+    return err_set(err, ERR_INVALID, "the token would have over %d bytes", TOKEN_MAX);
 }
 
-/* --- checking one ----------------------------------------------------------------------------- */
+/* --- checking --- */
 
-struct segment {
-    const char *at;
+struct part {
+    const char *text;
     size_t len;
 };
 
-static enum err_code malformed(struct err *err, const char *why)
+/* header, claims, signature: exactly three parts, none empty but perhaps the last (an unsigned
+ * token is refused for its algorithm, which tells the operator more). */
+static enum err_code split(const char *token, size_t len, struct part parts[3], struct err *err)
 {
-    return err_set(err, ERR_TOKEN_MALFORMED, "the token is not a JWT: %s", why);
-}
-
-static enum err_code split(const char *token, size_t len, struct segment out[SEGMENTS],
-                           struct err *err)
-{
-    size_t count = 0, from = 0;
-    if (len > TOKEN_MAX)
-        return err_set(err, ERR_TOKEN_MALFORMED,
-                       "the token has %zu bytes, at most %d are looked at", len, TOKEN_MAX);
+    unsigned count = 0;
+    size_t start = 0;
     for (size_t i = 0; i <= len; i++) {
         if (i < len && token[i] != '.')
             continue;
-        if (count == SEGMENTS || i == from)
-            return malformed(err, "expected three parts, separated by dots");
-        out[count++] = (struct segment){token + from, i - from};
-        from = i + 1;
+        if (count < 3)
+            parts[count] = (struct part){token + start, i - start};
+        count++;
+        start = i + 1;
     }
-    return count == SEGMENTS ? ERR_OK : malformed(err, "expected three parts, separated by dots");
+    if (count != 3 || parts[0].len == 0 || parts[1].len == 0)
+        return err_set(err, ERR_TOKEN_MALFORMED,
+                       "the token has %u parts, expected three: header.claims.signature", count);
+    return ERR_OK;
 }
 
-/* NULL: *err says which part is what it should not be. */
-static json_t *open_json(struct segment part, const char *what, struct err *err)
+/* A JSON object from a part; duplicate keys, nulls and anything behind it are refused. */
+static json_t *read_object(const struct part *part, const char *what, struct err *err)
 {
+    uint8_t *bytes = malloc(BASE64URL_BYTES_SIZE(part->len));
     size_t len;
-    char why[80];
-    json_error_t ignored;
-    char *text = base64url_decode(part.at, part.len, &len);
-    json_t *object = text ? json_loadb(text, len, JSON_REJECT_DUPLICATES, &ignored) : NULL;
-    if (!object || !json_is_object(object)) {
-        snprintf(why, sizeof why, "the %s is not %s", what, text ? "a JSON object" : "base64url");
-        malformed(err, why);
-        json_decref(object);
-        object = NULL;
+    json_t *object = NULL;
+    if (!bytes) {
+        err_set(err, ERR_NO_MEMORY, "no memory to read a token");
+        return NULL;
     }
-    free(text);
+    if (!base64url_decode(part->text, part->len, bytes, &len)) {
+        err_set(err, ERR_TOKEN_MALFORMED, "the token's %s is not base64url without padding", what);
+    } else {
+        json_error_t why;
+        object = json_loadb((const char *)bytes, len, JSON_REJECT_DUPLICATES, &why);
+        if (!json_is_object(object)) {
+            err_set(err, ERR_TOKEN_MALFORMED, "the token's %s is not a JSON object: %s", what,
+                    object                                              ? "another kind of value"
+                    : json_error_code(&why) == json_error_duplicate_key ? "a key is there twice"
+                                                                        : "it cannot be parsed");
+            json_decref(object);
+            object = NULL;
+        }
+    }
+    explicit_bzero(bytes, BASE64URL_BYTES_SIZE(part->len));
+    free(bytes);
     return object;
 }
 
-static enum err_code check_header(const json_t *header, struct err *err)
+/* RFC 8725 section 3.1: the algorithm is ours to choose, not the token's. */
+static enum err_code check_header(const struct part *part, struct err *err)
 {
-    const char *alg = json_string_value(json_object_get(header, "alg"));
-    if (!alg || strcmp(alg, "ES256") != 0)
-        return err_set(err, ERR_TOKEN_ALG, "the token's algorithm is '%.20s', expected ES256",
-                       alg ? alg : "missing");
-    if (json_object_get(header, "crit"))
-        return malformed(err, "its header has critical extensions that we do not know");
-    return ERR_OK;
+    json_t *header = read_object(part, "header", err);
+    if (!header)
+        return err ? err->code : ERR_TOKEN_MALFORMED;
+    const json_t *alg = json_object_get(header, "alg"), *typ = json_object_get(header, "typ");
+    const char *name = json_is_string(alg) ? json_string_value(alg) : NULL;
+    char quoted[QUOTE_MAX];
+    enum err_code code = ERR_OK;
+    if (!name || strcmp(name, "ES256") != 0)
+        code =
+            err_set(err, ERR_TOKEN_ALG, "the token's algorithm is \"%s\", expected \"ES256\"",
+                    claims_quote(name ? name : "", name ? strlen(name) : 0, quoted, sizeof quoted));
+    else if (json_object_get(header, "crit"))
+        code = err_set(err, ERR_TOKEN_MALFORMED,
+                       "the token's header has \"crit\": it asks for an extension, expected none");
+    else if (typ && (!json_is_string(typ) || strcasecmp(json_string_value(typ), "JWT") != 0))
+        code = err_set(err, ERR_TOKEN_MALFORMED,
+                       "the token's header has another \"typ\" than \"JWT\"");
+    json_decref(header);
+    return code;
 }
 
 static enum err_code check_signature(const struct token_rules *rules, const char *token,
-                                     const struct segment parts[SEGMENTS], struct err *err)
+                                     const struct part *part, struct err *err)
 {
-    size_t len = 0, signed_len = (size_t)(parts[1].at + parts[1].len - token);
-    char *signature = base64url_decode(parts[2].at, parts[2].len, &len);
-    bool good = signature && signature_verify(rules->key, token, signed_len, signature, len);
-    free(signature);
-    return good ? ERR_OK
-                : err_set(err, ERR_TOKEN_SIGNATURE,
-                          "the token's signature is not by the key of this control plane");
-}
-
-static bool is_audience(const json_t *aud, const char *wanted)
-{
-    size_t i;
-    json_t *one;
-    if (json_is_string(aud))
-        return strcmp(json_string_value(aud), wanted) == 0;
-    json_array_foreach(aud, i, one)
-    {
-        if (json_is_string(one) && strcmp(json_string_value(one), wanted) == 0)
-            return true;
-    }
-    return false;
-}
-
-static enum err_code check_times(const json_t *claims, int64_t *expires_s, struct err *err)
-{
-    const json_t *exp = json_object_get(claims, "exp"), *nbf = json_object_get(claims, "nbf");
-    char limit[CLOCK_TEXT_MAX], now_text[CLOCK_TEXT_MAX];
-    int64_t now = clock_wall_s();
-    clock_format(now, now_text);
-    if (!json_is_integer(exp) || (nbf && !json_is_integer(nbf)))
-        return malformed(err, "exp is missing, or exp or nbf is not a whole number");
-    *expires_s = json_integer_value(exp);
-    if (*expires_s + TOKEN_LEEWAY_S <= now)
-        return err_set(err, ERR_TOKEN_EXPIRED, "the token expired at %s; our clock says %s",
-                       clock_format(*expires_s, limit), now_text);
-    if (nbf && json_integer_value(nbf) - TOKEN_LEEWAY_S > now)
-        return err_set(err, ERR_TOKEN_NOT_YET_VALID,
-                       "the token is valid from %s; our clock says %s",
-                       clock_format(json_integer_value(nbf), limit), now_text);
-    return ERR_OK;
-}
-
-static enum err_code read_subject(const json_t *claims, struct token_subject *out, struct err *err)
-{
-    const char *sub = json_string_value(json_object_get(claims, "sub"));
-    const char *rest = NULL, *colon = NULL;
-    if (sub && strncmp(sub, subject_prefix, sizeof subject_prefix - 1) == 0)
-        rest = sub + sizeof subject_prefix - 1;
-    colon = rest ? strchr(rest, ':') : NULL;
-    if (colon && (size_t)(colon - rest) < sizeof out->ns) {
-        snprintf(out->ns, sizeof out->ns, "%.*s", (int)(colon - rest), rest);
-        snprintf(out->service_account, sizeof out->service_account, "%s", colon + 1);
-        if (is_name(out->ns, 63) && strlen(colon + 1) < sizeof out->service_account &&
-            is_name(out->service_account, 253))
-            return ERR_OK;
-    }
-    return err_set(err, ERR_TOKEN_SUBJECT,
-                   "the token's subject is '%.120s', expected %s<namespace>:<service account>",
-                   sub ? sub : "missing", subject_prefix);
-}
-
-static enum err_code check_claims(const struct token_rules *rules, const json_t *claims,
-                                  struct token_subject *out, struct err *err)
-{
-    const char *issuer = rules->issuer ? rules->issuer : TOKEN_ISSUER;
-    const char *iss = json_string_value(json_object_get(claims, "iss"));
-    if (!iss || strcmp(iss, issuer) != 0)
-        return err_set(err, ERR_TOKEN_ISSUER, "the token's issuer is '%.80s', expected '%s'",
-                       iss ? iss : "missing", issuer);
-    const json_t *aud = json_object_get(claims, "aud");
-    if (!is_audience(aud, rules->audience))
-        return err_set(err, ERR_TOKEN_AUDIENCE, "the token's audience is '%.80s', expected '%s'",
-                       json_is_string(aud) ? json_string_value(aud) : "another or none",
-                       rules->audience);
-    enum err_code code = check_times(claims, &out->expires_s, err);
-    return code == ERR_OK ? read_subject(claims, out, err) : code;
+    uint8_t signature[BASE64URL_BYTES_SIZE(BASE64URL_TEXT_SIZE(SIGNATURE_SIZE))];
+    size_t len = 0;
+    if (part->len != BASE64URL_TEXT_SIZE(SIGNATURE_SIZE) ||
+        !base64url_decode(part->text, part->len, signature, &len))
+        return err_set(err, ERR_TOKEN_SIGNATURE,
+                       "the token's signature has %zu characters, expected %d of base64url",
+                       part->len, (int)BASE64URL_TEXT_SIZE(SIGNATURE_SIZE));
+    size_t signed_len = (size_t)(part->text - token) - 1;
+    if (signature_verify(rules->key, token, signed_len, signature, len))
+        return ERR_OK;
+    return err_set(err, ERR_TOKEN_SIGNATURE,
+                   "the token's signature is not by the key of this control plane");
 }
 
 enum err_code token_check(const struct token_rules *rules, const char *token, size_t len,
                           struct token_subject *out, struct err *err)
 {
-    struct segment parts[SEGMENTS];
-    struct token_subject subject = {0};
+    struct part parts[3];
+    struct err unwanted;
+    err = err ? err : &unwanted;
     if (!token || len == 0)
-        return err_set(err, ERR_TOKEN_MISSING, "%s", err_sentence(ERR_TOKEN_MISSING));
+        return err_set(err, ERR_TOKEN_MISSING, "there is no bearer token, expected a JWT");
+    if (len > TOKEN_MAX)
+        return err_set(err, ERR_TOKEN_MALFORMED, "the token has %zu bytes, expected at most %d",
+                       len, TOKEN_MAX);
     enum err_code code = split(token, len, parts, err);
-    if (code != ERR_OK)
-        return code;
-    json_t *header = open_json(parts[0], "header", err);
-    code = header ? check_header(header, err) : ERR_TOKEN_MALFORMED;
-    json_decref(header);
     if (code == ERR_OK)
-        code = check_signature(rules, token, parts, err);
+        code = check_header(&parts[0], err);
+    if (code == ERR_OK)
+        code = check_signature(rules, token, &parts[2], err);
     if (code != ERR_OK)
         return code;
-    json_t *claims = open_json(parts[1], "body", err);
-    code = claims ? check_claims(rules, claims, &subject, err) : ERR_TOKEN_MALFORMED;
+    json_t *claims = read_object(&parts[1], "claims", err);
+    if (!claims)
+        return err->code;
+    code = claims_check(claims, rules, out, err);
     json_decref(claims);
-    if (code == ERR_OK)
-        *out = subject;
     return code;
 }
 
@@ -255,7 +211,16 @@ enum err_code token_check_bearer(const struct token_rules *rules, const char *he
                                  struct token_subject *out, struct err *err)
 {
     static const char scheme[] = "Bearer ";
-    if (!header || len < sizeof scheme - 1 || strncasecmp(header, scheme, sizeof scheme - 1) != 0)
-        return err_set(err, ERR_TOKEN_MISSING, "%s", err_sentence(ERR_TOKEN_MISSING));
-    return token_check(rules, header + sizeof scheme - 1, len - (sizeof scheme - 1), out, err);
+    enum { SCHEME_LEN = sizeof scheme - 1 };
+    if (!header || len == 0)
+        return err_set(err, ERR_TOKEN_MISSING,
+                       "there is no authorization header, expected \"Bearer\" and a JWT");
+    if (len < SCHEME_LEN || strncasecmp(header, scheme, SCHEME_LEN) != 0)
+        return err_set(err, ERR_TOKEN_MISSING,
+                       "the authorization header is of another scheme, expected \"Bearer\"");
+    /* RFC 9110 section 11.4 allows more than one space. */
+    size_t at = SCHEME_LEN;
+    while (at < len && header[at] == ' ')
+        at++;
+    return token_check(rules, header + at, len - at, out, err);
 }
