@@ -71,10 +71,14 @@ bool addr_prefix_parse(struct addr_prefix *out, const char *text)
     host[len] = 0;
     if (!addr_parse(&out->ip, host))
         return false;
-    unsigned long bits = out->ip.len * 8UL;
+    /* Of an IPv4-mapped prefix the first 96 bits are the mapping; fewer would be more than IPv4. */
+    unsigned long mapping = out->ip.len == 4 && strchr(host, ':') ? 96 : 0;
+    unsigned long bits = out->ip.len * 8UL + mapping;
     if (text[len] == '/' && !parse_number(text + len + 1, bits, &bits))
         return false;
-    out->bits = (uint8_t)bits;
+    if (bits < mapping)
+        return false;
+    out->bits = (uint8_t)(bits - mapping);
     return true;
 }
 

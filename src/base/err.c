@@ -13,9 +13,12 @@ static const struct {
 
 static void fill(struct err *err, enum err_code code, int sys, const char *format, va_list args)
 {
+    /* Not straight into err->text: the arguments may well include it. */
+    char text[ERR_TEXT_MAX];
+    vsnprintf(text, sizeof text, format, args);
     err->code = code;
     err->sys = sys;
-    vsnprintf(err->text, sizeof err->text, format, args);
+    memcpy(err->text, text, strlen(text) + 1);
 }
 
 enum err_code err_set(struct err *err, enum err_code code, const char *format, ...)
@@ -52,7 +55,7 @@ enum err_code err_wrap(struct err *err, const char *format, ...)
     memcpy(inner, err->text, sizeof inner);
     va_list args;
     va_start(args, format);
-    vsnprintf(err->text, sizeof err->text, format, args);
+    fill(err, err->code, err->sys, format, args);
     va_end(args);
     size_t used = strlen(err->text);
     snprintf(err->text + used, sizeof err->text - used, ": %s", inner);

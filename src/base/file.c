@@ -17,18 +17,19 @@ enum err_code file_read(const char *path, size_t max_bytes, char **data, size_t 
     if (fd < 0)
         return err_sys(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM, errno, "open %s", path);
     size_t used = 0, capacity = 4096;
+    enum err_code code = ERR_SYSTEM;
     char *buffer = malloc(capacity + 1);
     while (buffer) {
         ssize_t got = read(fd, buffer + used, capacity - used);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
-            err_sys(err, ERR_SYSTEM, errno, "read %s", path);
+            code = err_sys(err, ERR_SYSTEM, errno, "read %s", path);
             break;
         }
         used += (size_t)got;
         if (used > max_bytes) {
-            err_set(err, ERR_TOO_LARGE, "%s is larger than %zu bytes", path, max_bytes);
+            code = err_set(err, ERR_TOO_LARGE, "%s is larger than %zu bytes", path, max_bytes);
             break;
         }
         if (got == 0) {
@@ -53,7 +54,7 @@ enum err_code file_read(const char *path, size_t max_bytes, char **data, size_t 
     if (!buffer)
         return err_set(err, ERR_NO_MEMORY, "no memory to read %s", path);
     free(buffer);
-    return err ? err->code : ERR_SYSTEM;
+    return code;
 }
 
 static int write_all(int fd, const char *data, size_t len)

@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -130,7 +131,12 @@ static void put_value(struct line *line, const struct log_field *field, enum log
         snprintf(number, sizeof number, "%lld", (long long)field->u.integer);
         break;
     case LOG_REAL:
-        snprintf(number, sizeof number, "%.3f", field->u.real);
+        /* JSON has no word for infinity. */
+        if (!isfinite(field->u.real))
+            snprintf(number, sizeof number, "null");
+        else
+            snprintf(number, sizeof number, fabs(field->u.real) < 1e15 ? "%.3f" : "%.6e",
+                     field->u.real);
         break;
     case LOG_BOOL:
         snprintf(number, sizeof number, "%s", field->u.boolean ? "true" : "false");
@@ -206,7 +212,9 @@ void log_access(int fd, enum log_format format, const char *event, const struct 
                 unsigned count)
 {
     char text[LOG_LINE_MAX];
+    int saved = errno;
     send_line(fd, text, log_line(text, format, "access", event, fields, count));
+    errno = saved;
 }
 
 bool log_limit_pass(struct log_limit *limit, uint64_t *suppressed)

@@ -16,7 +16,10 @@ static enum err_code apply(const struct option_spec *spec, const char *value, co
         *spec->to.str = value;
         return ERR_OK;
     case OPTION_CALL:
-        return spec->to.call(spec->arg, value, err) == ERR_OK ? ERR_OK : err_wrap(err, "%s", from);
+        if (spec->to.call(spec->arg, value, err) == ERR_OK)
+            return ERR_OK;
+        err_wrap(err, "%s", from);
+        return ERR_USAGE;
     case OPTION_INT:
         break;
     }
@@ -28,6 +31,14 @@ static enum err_code apply(const struct option_spec *spec, const char *value, co
                        (long long)spec->min, (long long)spec->max);
     *spec->to.integer = number;
     return ERR_OK;
+}
+
+/* Whatever a callback found wrong, for the caller it is the command line. */
+static enum err_code as_usage(struct err *err)
+{
+    if (err)
+        err->code = ERR_USAGE;
+    return ERR_USAGE;
 }
 
 static const struct option_spec *find(const struct option_spec *specs, const char *name, size_t len)
@@ -44,7 +55,7 @@ static enum err_code read_environment(const struct option_spec *specs, struct er
     for (; specs->name; specs++) {
         const char *value = specs->env ? getenv(specs->env) : NULL;
         if (value && *value && apply(specs, value, specs->env, err) != ERR_OK)
-            return ERR_USAGE;
+            return as_usage(err);
     }
     return ERR_OK;
 }
@@ -83,7 +94,7 @@ enum err_code options_parse(const struct option_spec *specs, int argc, char **ar
         char from[80];
         snprintf(from, sizeof from, "--%s", spec->name);
         if (apply(spec, value, from, err) != ERR_OK)
-            return ERR_USAGE;
+            return as_usage(err);
     }
     if (word_count)
         *word_count = used;
