@@ -98,8 +98,8 @@ static enum err_code explain(int sys, const char *tried, const char *name, struc
         return ERR_OK;
     if (sys == EPERM)
         code = ERR_PERMISSION;
-    else if (sys == EOPNOTSUPP || sys == EAFNOSUPPORT || sys == EACCES)
-        code = ERR_NOT_FOUND; /* EACCES: IPv6 is switched off on the interface */
+    else if (sys == EOPNOTSUPP || sys == EAFNOSUPPORT)
+        code = ERR_NOT_FOUND;
     return err_sys(err, code, sys, "cannot %s %s", tried, name);
 }
 
@@ -132,7 +132,10 @@ enum err_code link_add_address(const char *name, const struct addr_prefix *addre
     begin(&request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &body, sizeof body);
     attribute(&request, IFA_LOCAL, address->ip.bytes, address->ip.len);
     attribute(&request, IFA_ADDRESS, address->ip.bytes, address->ip.len);
-    return explain(transact(&request), "give an address to the interface", name, err);
+    int sys = transact(&request);
+    if (sys == EACCES)
+        return err_set(err, ERR_NOT_FOUND, "IPv6 is switched off in this network namespace");
+    return explain(sys, "give an address to the interface", name, err);
 }
 
 enum err_code link_set_up(const char *name, struct err *err)

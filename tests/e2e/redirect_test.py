@@ -552,6 +552,16 @@ class Verbs(RedirectCase):
         self.assertEqual(checks["outbound_ipv6"][0], "not tried")
         self.assertIn("no route", checks["outbound_ipv6"][1])
 
+    def test_verify_does_not_blame_a_pod_without_ipv6(self):
+        self.redirect("apply")
+        self.pod.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+        try:
+            checks = self.checks()
+        finally:
+            self.pod.sysctl("net.ipv6.conf.default.disable_ipv6", 0)
+        self.assertEqual(checks["inbound_ipv6"], ("not tried", "IPv6 is switched off in this network namespace"))
+        self.assertEqual(checks["inbound_ipv4"][0], "proven")
+
     def test_verify_says_when_it_runs_as_the_proxy(self):
         self.redirect("apply", "--proxy-uid=4444")
         checks = self.checks("--proxy-uid=4444", wrap=("setpriv", "--regid", "4444", "--clear-groups"))
