@@ -203,6 +203,26 @@ struct tls_context *pki_context(const struct pki_ca *ca, const struct pki_leaf *
     return context;
 }
 
+static int ignore_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in,
+                       unsigned in_len, void *arg)
+{
+    (void)ssl, (void)out, (void)out_len, (void)in, (void)in_len, (void)arg;
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
+static enum ssl_verify_result_t believe(SSL *ssl, uint8_t *alert)
+{
+    (void)ssl, (void)alert;
+    return ssl_verify_ok;
+}
+
+void pki_clear_alpn(struct tls_context *context)
+{
+    SSL_CTX_set_custom_verify(context->ssl_ctx, SSL_VERIFY_PEER, believe);
+    require(SSL_CTX_set_alpn_protos(context->ssl_ctx, NULL, 0) == 0);
+    SSL_CTX_set_alpn_select_cb(context->ssl_ctx, ignore_alpn, NULL);
+}
+
 size_t pki_client_hello(uint16_t min, uint16_t max, const char *alpn, uint8_t *out, size_t size)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_method());

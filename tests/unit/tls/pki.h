@@ -62,6 +62,10 @@ struct tls_bundle *pki_bundle(const char *domain, const struct pki_ca *ca);
 struct tls_context *pki_context(const struct pki_ca *ca, const struct pki_leaf *leaf,
                                 struct tls_bundle *bundle, const char *alpn);
 
+/* Makes clients of the context offer no ALPN and believe any server until the handshake is over,
+ * and its servers ignore what is offered. */
+void pki_clear_alpn(struct tls_context *context);
+
 /* The ClientHello of a client that speaks TLS min to max (0x0303, 0x0304) and offers `alpn`, as it
  * is on the wire: its length is returned. `alpn` is in wire form, or NULL. */
 size_t pki_client_hello(uint16_t min, uint16_t max, const char *alpn, uint8_t *out, size_t size);
