@@ -11,7 +11,8 @@ static const struct {
 #undef X
 };
 
-static void fill(struct err *err, enum err_code code, int sys, const char *format, va_list args)
+__attribute__((format(printf, 4, 0))) static void fill(struct err *err, enum err_code code, int sys,
+                                                       const char *format, va_list args)
 {
     /* Not straight into err->text: the arguments may well include it. */
     char text[ERR_TEXT_MAX];

@@ -68,6 +68,7 @@ enum err_code worker_init(struct worker *worker, unsigned index, const struct co
     if (relay_env_init(&worker->env, &worker->loop, &worker->timers, err) != ERR_OK ||
         mailbox_open(&worker->mailbox, &worker->loop, worker, err) != ERR_OK)
         return undo_init(worker, err);
+    worker->env.user_timeout_ms = config->user_timeout_ms;
     balance_init(&worker->balance);
     return ERR_OK;
 }

@@ -5,7 +5,8 @@
 enum err_code relay_env_init(struct relay_env *env, struct loop *loop, struct timers *timers,
                              struct err *err)
 {
-    *env = (struct relay_env){.loop = loop, .timers = timers};
+    *env = (struct relay_env){
+        .loop = loop, .timers = timers, .user_timeout_ms = RELAY_USER_TIMEOUT_MS};
     env->in = malloc(RELAY_CHUNK_BYTES);
     env->plain = malloc(RELAY_PLAIN_BYTES);
     env->out = malloc(RELAY_OUT_BYTES);

@@ -10,6 +10,7 @@
 #include "tls/conn.h"
 
 enum {
+    RELAY_USER_TIMEOUT_MS = 60000,
     RELAY_CHUNK_BYTES =
         64 *
         1024, /* the most that is read from a socket at once, and so the most held for a slow one */
@@ -17,9 +18,15 @@ enum {
     RELAY_OUT_BYTES = RELAY_PLAIN_BYTES + 8 * 1024,
 };
 
+struct relay;
+
 struct relay_env {
     struct loop *loop;
     struct timers *timers;
+    int64_t user_timeout_ms; /* RELAY_USER_TIMEOUT_MS unless its owner sets another */
+    struct relay *relays;    /* all that run; for watch.c */
+    struct relay *watch_at;  /* where the walk over them goes on; NULL: done */
+    struct timer watch;
     uint8_t *in;    /* RELAY_CHUNK_BYTES: as read from a socket */
     uint8_t *plain; /* RELAY_PLAIN_BYTES: opened */
     uint8_t *out;   /* RELAY_OUT_BYTES: sealed */
@@ -28,6 +35,7 @@ struct relay_env {
 /* `loop` and `timers` are borrowed. ERR_NO_MEMORY, and then there is nothing to undo. */
 enum err_code relay_env_init(struct relay_env *env, struct loop *loop, struct timers *timers,
                              struct err *err);
+/* No relay may run any more; before timers_close(). */
 void relay_env_deinit(struct relay_env *env);
 
 #endif

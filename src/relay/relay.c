@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "relay/socket.h"
+#include "relay/watch.h"
 
 enum {
     /* Chunks from one side before the others on this loop have a turn. */
@@ -263,6 +264,7 @@ static void finish(struct relay *relay)
 {
     if (relay->code == ERR_CONN_RESET)
         deliver_last_words(relay, relay->failed_side);
+    watch_remove(relay);
     close_side(relay, 0);
     close_side(relay, 1);
     relay->on_end(relay, relay->code, relay->failed_side, relay->err);
@@ -279,7 +281,7 @@ static enum outcome move(struct relay *relay, int i, uint32_t events)
 {
     struct relay_side *side = &relay->side[i];
     if (relay->abort_code != ERR_OK)
-        return stop_plain(relay, relay->abort_code, -1);
+        return stop_plain(relay, relay->abort_code, relay->failed_side);
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         side->readable = true;
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -332,8 +334,10 @@ enum err_code relay_start(struct relay *relay, struct relay_env *env, const stru
         side->early = ends[added]->early;
         side->early_len = (uint32_t)ends[added]->early_len;
     }
-    if (added == 2)
+    if (added == 2) {
+        watch_add(relay);
         return ERR_OK;
+    }
     for (int i = 0; i < 2; i++) {
         poll_item_remove(env->loop, &relay->side[i].item);
         socket_close_reset(ends[i]->fd);
@@ -343,8 +347,14 @@ enum err_code relay_start(struct relay *relay, struct relay_env *env, const stru
     return ERR_SYSTEM;
 }
 
-void relay_abort(struct relay *relay, enum err_code code)
+void relay_abort_side(struct relay *relay, enum err_code code, int side)
 {
     relay->abort_code = code;
+    relay->failed_side = side;
     poll_item_again(relay->env->loop, &relay->side[0].item);
+}
+
+void relay_abort(struct relay *relay, enum err_code code)
+{
+    relay_abort_side(relay, code, -1);
 }

@@ -30,17 +30,19 @@ struct relay_side {
     uint32_t held_len, held_at;
     uint8_t *early;
     uint32_t early_len;
-    bool readable;    /* reading may give something: no EAGAIN since the last event */
-    bool hung_up;     /* the kernel has seen a FIN or an error: read until it says so */
-    bool read_ended;  /* FIN, or close_notify, has been read */
-    bool fin_wanted;  /* send FIN (and close_notify) when nothing is held any more */
-    bool notified;    /* close_notify is out, or held */
-    bool write_ended; /* FIN has been sent */
-    uint64_t bytes;   /* application bytes read from this side; one writer, see relay_bytes */
+    bool readable;     /* reading may give something: no EAGAIN since the last event */
+    bool hung_up;      /* the kernel has seen a FIN or an error: read until it says so */
+    bool read_ended;   /* FIN, or close_notify, has been read */
+    bool fin_wanted;   /* send FIN (and close_notify) when nothing is held any more */
+    bool notified;     /* close_notify is out, or held */
+    bool write_ended;  /* FIN has been sent */
+    uint32_t stuck_ms; /* since when the peer has answered nothing, see watch.h; 0: it answers */
+    uint64_t bytes;    /* application bytes read from this side; one writer, see relay_bytes */
 };
 
 struct relay {
     struct relay_env *env;
+    struct relay **link, *next; /* env->relays */
     struct relay_side side[2];
     /* code is ERR_OK for a clean end; `side` is the one that failed first (-1: neither, as for
      * relay_abort). Called once, from the loop, never from inside relay_start or relay_abort; the
@@ -60,6 +62,9 @@ enum err_code relay_start(struct relay *relay, struct relay_env *env, const stru
                           struct err *err);
 /* Resets both sides; on_end(code, -1) follows from the loop. */
 void relay_abort(struct relay *relay, enum err_code code);
+
+/* The same, and on_end says that it was the socket of `side`. */
+void relay_abort_side(struct relay *relay, enum err_code code, int side);
 
 /* Application bytes read from side 0 or 1. Any thread. */
 static inline uint64_t relay_bytes(const struct relay *relay, int side)

@@ -8,11 +8,11 @@
 #include "base/err.h"
 
 struct socket_limits {
-    int user_timeout_ms; /* a peer that acknowledges nothing for this long is gone (RFC 5482);
-                            keepalive finds the idle */
+    int user_timeout_ms; /* a peer that answers nothing for this long is gone (RFC 5482, RFC 9293
+                            section 3.8.4) */
 };
 
-/* Non-blocking, TCP_NODELAY, keepalive and TCP_USER_TIMEOUT, and SO_LINGER 0: from now on a close,
+/* Non-blocking, TCP_NODELAY, keepalive, and SO_LINGER 0: from now on a close,
  * also the kernel's when the process is killed, is a reset. relay disarms it at a clean end. False:
  * the socket is already dead. */
 bool socket_prepare(int fd, const struct socket_limits *limits);

@@ -129,9 +129,9 @@ static void *run_loop(void *arg)
     return NULL;
 }
 
-static void prepare(int fd)
+static void prepare(const struct chain *chain, int fd)
 {
-    static const struct socket_limits limits = {.user_timeout_ms = 30000};
+    const struct socket_limits limits = {.user_timeout_ms = (int)chain->env.user_timeout_ms};
     MUST(socket_prepare(fd, &limits));
 }
 
@@ -161,26 +161,32 @@ static bool wait_for(struct chain *chain, size_t flag)
 
 struct chain *chain_new(bool tls)
 {
+    return chain_new_with_timeout(tls, 30000);
+}
+
+struct chain *chain_new_with_timeout(bool tls, int user_timeout_ms)
+{
     struct chain *chain = calloc(1, sizeof *chain);
     MUST(chain && loop_init(&chain->loop, NULL) == ERR_OK);
     MUST(timers_init(&chain->timers, &chain->loop, NULL) == ERR_OK);
     MUST(mailbox_open(&chain->mailbox, &chain->loop, chain, NULL) == ERR_OK);
     MUST(relay_env_init(&chain->env, &chain->loop, &chain->timers, NULL) == ERR_OK);
+    chain->env.user_timeout_ms = user_timeout_ms;
     pthread_mutex_init(&chain->mutex, NULL);
     pthread_cond_init(&chain->changed, NULL);
     chain->tls = tls;
     chain->relays = tls ? 2 : 1;
     tcp_pair(&chain->client, &chain->end[0].app_fd);
-    prepare(chain->end[0].app_fd);
+    prepare(chain, chain->end[0].app_fd);
     if (tls) {
         tcp_pair(&chain->end[0].wire_fd, &chain->end[1].wire_fd);
-        prepare(chain->end[0].wire_fd);
-        prepare(chain->end[1].wire_fd);
+        prepare(chain, chain->end[0].wire_fd);
+        prepare(chain, chain->end[1].wire_fd);
         tcp_pair(&chain->end[1].app_fd, &chain->server);
-        prepare(chain->end[1].app_fd);
+        prepare(chain, chain->end[1].app_fd);
     } else {
         tcp_pair(&chain->end[0].wire_fd, &chain->server);
-        prepare(chain->end[0].wire_fd);
+        prepare(chain, chain->end[0].wire_fd);
     }
     for (int i = 0; i < 2; i++)
         chain->end[i].chain = chain;

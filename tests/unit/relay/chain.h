@@ -40,6 +40,7 @@ struct chain {
 
 /* Builds the chain, handshakes done; aborts the test program when that cannot be done. */
 struct chain *chain_new(bool tls);
+struct chain *chain_new_with_timeout(bool tls, int user_timeout_ms);
 /* Closes what the test left open, aborts the relays that go on, frees. */
 void chain_free(struct chain *chain);
 /* Waits (20 s at most) until every relay has ended; false when one did not. */
