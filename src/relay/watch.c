@@ -11,18 +11,20 @@ static bool is_unanswered(int fd)
     struct tcp_info info = {0};
     socklen_t len = sizeof info;
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
-        return false;
-    return info.tcpi_retransmits > 0 || info.tcpi_probes > 0;
+        return 0;
+    return (unsigned)info.tcpi_retransmits + info.tcpi_probes;
 }
 
 static void check_side(struct relay *relay, int i, uint32_t now_ms)
 {
     struct relay_side *side = &relay->side[i];
-    if (!is_unanswered(side->item.fd))
+    unsigned unanswered = count_unanswered(side->item.fd);
+    if (unanswered == 0)
         side->stuck_ms = 0;
     else if (side->stuck_ms == 0)
         side->stuck_ms = now_ms ? now_ms : 1;
-    else if ((int64_t)(uint32_t)(now_ms - side->stuck_ms) >= relay->env->user_timeout_ms)
+    else if (unanswered >= WATCH_PROOF &&
+             (int64_t)(uint32_t)(now_ms - side->stuck_ms) >= relay->env->user_timeout_ms)
         relay_abort_side(relay, ERR_CONN_USER_TIMEOUT, i);
 }
 
