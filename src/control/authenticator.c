@@ -1,12 +1,15 @@
 #include "control/authenticator.h"
 
+#include <stdio.h>
 #include <string.h>
 
-static enum err_code check_token(struct authenticator *self, const char *header, size_t len,
-                                 struct token_subject *out, struct err *err)
+static void check_token(struct authenticator *self, struct authenticator_request *request)
 {
     const struct authenticator_tokens *tokens = (const struct authenticator_tokens *)self;
-    return token_check_bearer(&tokens->rules, header, len, out, err);
+    struct err err = {0};
+    enum err_code code = token_check_bearer(&tokens->rules, request->header, request->header_len,
+                                            &request->subject, &err);
+    request->on_done(request, code, &err);
 }
 
 void authenticator_tokens_init(struct authenticator_tokens *tokens, const struct signature_key *key,
@@ -16,19 +19,53 @@ void authenticator_tokens_init(struct authenticator_tokens *tokens, const struct
                                             .rules = {.key = key, .audience = audience}};
 }
 
-enum err_code authenticator_check_call(struct authenticator *authenticator, const char *cluster_id,
-                                       const struct rpc_call *call, struct token_subject *out,
-                                       struct err *err)
+static enum err_code check_cluster(const struct authenticator_call *question, struct err *err)
 {
     size_t len = 0;
-    const char *header = rpc_call_initial(call, "authorization", &len);
-    enum err_code code = authenticator->check(authenticator, header, len, out, err);
-    if (code != ERR_OK)
-        return code;
-    const char *cluster = rpc_call_initial(call, "clusterid", &len);
-    if (cluster && (len != strlen(cluster_id) || memcmp(cluster, cluster_id, len) != 0))
-        return err_set(err, ERR_CLUSTER_ID,
-                       "the caller says cluster '%.*s', this is the control plane of '%s'",
-                       len < 64 ? (int)len : 64, cluster, cluster_id);
-    return ERR_OK;
+    const char *cluster = rpc_call_initial(question->call, "clusterid", &len);
+    if (!cluster ||
+        (len == strlen(question->cluster_id) && memcmp(cluster, question->cluster_id, len) == 0))
+        return ERR_OK;
+    return err_set(err, ERR_CLUSTER_ID,
+                   "the caller says cluster '%.*s', this is the control plane of '%s'",
+                   len < 64 ? (int)len : 64, cluster, question->cluster_id);
+}
+
+static void on_checked(struct authenticator_request *request, enum err_code code, struct err *err)
+{
+    struct authenticator_call *question = (struct authenticator_call *)request;
+    if (question->answered)
+        *question->answered = true;
+    if (code == ERR_OK)
+        code = check_cluster(question, err);
+    question->on_done(question, code, err);
+}
+
+void authenticator_check_call(struct authenticator *authenticator, const char *cluster_id,
+                              struct rpc_call *call, struct authenticator_call *question,
+                              void (*on_done)(struct authenticator_call *, enum err_code,
+                                              struct err *))
+{
+    bool answered = false;
+    *question = (struct authenticator_call){.request = {.on_done = on_checked},
+                                            .call = call,
+                                            .cluster_id = cluster_id,
+                                            .answered = &answered,
+                                            .on_done = on_done};
+    question->request.header =
+        rpc_call_initial(call, "authorization", &question->request.header_len);
+    authenticator->check(authenticator, &question->request);
+    if (answered)
+        return; /* `question` may be gone */
+    question->answered = NULL;
+    rpc_call_defer(call);
+}
+
+void authenticator_refuse(struct rpc_call *call, const struct err *err)
+{
+    char text[RPC_TEXT_MAX];
+    bool unknown = err->code == ERR_TIMEOUT || err->code == ERR_CANCELLED ||
+                   err->code == ERR_NO_MEMORY || err->code == ERR_BUSY;
+    snprintf(text, sizeof text, "%s: %s", err_label(err->code), err->text);
+    rpc_call_finish(call, unknown ? RPC_UNAVAILABLE : RPC_UNAUTHENTICATED, text);
 }

@@ -1,5 +1,6 @@
 #include "control/compile.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "control/source_check.h"
@@ -11,19 +12,10 @@ struct compiler {
     const struct source_guards *guards;
     struct source_arena *arena;
     const char *cluster_id;
+    const char **policy_keys;  /* of the model's policies */
+    const char **service_keys; /* "namespace/hostname", of the model's services */
     struct compiled *out;
 };
-
-static const char *or_default(const struct source_text *text, const char *fallback)
-{
-    return text->text ? text->text : fallback;
-}
-
-static const char *hostname_of(struct compiler *compiler, const struct source_service *service)
-{
-    return source_arena_format(compiler->arena, "%s.%s.svc.cluster.local", service->name.text,
-                               or_default(&service->ns, "default"));
-}
 
 static enum err_code no_memory(struct err *err)
 {
@@ -31,12 +23,12 @@ static enum err_code no_memory(struct err *err)
 }
 
 /* Adds what an encoder made; takes it. */
-static enum err_code add(struct xds_set *set, enum err_code encoded, struct xds_resource *resource,
-                         struct err *err)
+static enum err_code add_address(struct compiler *compiler, enum err_code encoded,
+                                 struct xds_resource *resource, struct err *err)
 {
     if (encoded != ERR_OK)
         return encoded;
-    enum err_code code = xds_set_add(set, resource, err);
+    enum err_code code = xds_set_add(compiler->out->addresses, resource, err);
     if (code != ERR_OK)
         xds_resource_unref(resource);
     return code;
@@ -127,16 +119,17 @@ static enum err_code add_policy(struct compiler *compiler, const struct mesh_pol
                                 struct err *err)
 {
     struct mesh_policy *policy;
-    struct xds_resource *resource = NULL;
+    struct compiled_policy *made = &compiler->out->policies[compiler->out->policy_count];
     if (compiler->arena->failed)
         return no_memory(err);
     enum err_code code = mesh_policy_new(draft, &policy, err);
     if (code != ERR_OK)
         return code;
-    code = xds_encode_policy(policy, &resource, err);
-    code = add(compiler->out->policies, code, resource, err);
+    made->scope = draft->scope;
+    code = xds_encode_policy(policy, &made->resource, err);
     mesh_policy_unref(policy);
-    compiler->out->policy_count++;
+    if (code == ERR_OK)
+        compiler->out->policy_count++;
     return code;
 }
 
@@ -144,7 +137,7 @@ static enum mesh_scope scope_of(const struct source_policy *policy)
 {
     if (policy->selector.at)
         return MESH_SCOPE_WORKLOAD;
-    return policy->ns.text ? MESH_SCOPE_NAMESPACE : MESH_SCOPE_GLOBAL;
+    return policy->ns.at ? MESH_SCOPE_NAMESPACE : MESH_SCOPE_GLOBAL;
 }
 
 static enum err_code compile_policy(struct compiler *compiler, const struct source_policy *source,
@@ -156,10 +149,10 @@ static enum err_code compile_policy(struct compiler *compiler, const struct sour
         return no_memory(err);
     for (unsigned i = 0; i < source->rules.count; i++)
         compile_rule(compiler, &source->rules.items[i], &rules[i]);
-    bool deny = source->action.text && strcmp(source->action.text, "deny") == 0;
+    bool deny = strcmp(source->action.text, "deny") == 0;
     const struct mesh_policy draft = {
         .name = source->name.text,
-        .namespace = or_default(&source->ns, ""),
+        .namespace = source->ns.at ? source->ns.text : "",
         .scope = scope_of(source),
         .action = deny ? MESH_ACTION_DENY : MESH_ACTION_ALLOW,
         .dry_run = source->dry_run.value,
@@ -214,15 +207,15 @@ static struct mesh_port *service_ports(struct compiler *compiler,
     return ports;
 }
 
-static enum err_code compile_service(struct compiler *compiler, const struct source_service *source,
-                                     struct err *err)
+static enum err_code compile_service(struct compiler *compiler, unsigned index, struct err *err)
 {
+    const struct source_service *source = &compiler->model->services.items[index];
     struct mesh_service *service;
     struct xds_resource *resource = NULL;
     const struct mesh_service draft = {
         .name = source->name.text,
-        .namespace = or_default(&source->ns, "default"),
-        .hostname = hostname_of(compiler, source),
+        .namespace = source->ns.text,
+        .hostname = strchr(compiler->service_keys[index], '/') + 1,
         .addresses = addresses_of(compiler, &source->addresses),
         .address_count = source->addresses.count,
         .ports = service_ports(compiler, source),
@@ -234,9 +227,9 @@ static enum err_code compile_service(struct compiler *compiler, const struct sou
     if (code != ERR_OK)
         return code;
     code = xds_encode_service(service, &resource, err);
-    code = add(compiler->out->addresses, code, resource, err);
+    code = add_address(compiler, code, resource, err);
     mesh_service_unref(service);
-    compiler->out->services++;
+    compiler->out->service_count++;
     return code;
 }
 
@@ -251,9 +244,7 @@ static void link_services(struct compiler *compiler, const struct source_workloa
         if (!source_check_serves(service, workload))
             continue;
         struct mesh_link *link = &links[draft->link_count++];
-        link->service =
-            source_arena_format(compiler->arena, "%s/%s", or_default(&service->ns, "default"),
-                                hostname_of(compiler, service));
+        link->service = compiler->service_keys[i];
         link->ports = service_ports(compiler, service);
         link->port_count = service->ports.count;
     }
@@ -265,18 +256,19 @@ static void link_policies(struct compiler *compiler, unsigned index,
                           const struct source_workload *workload, struct mesh_workload *draft)
 {
     const struct source_model *model = compiler->model;
+    const struct source_guard *guard = compiler->guards->of_workload[index];
     const char **keys =
         source_arena_array(compiler->arena, model->policies.count + 1, sizeof *keys);
+    draft->policies = keys;
+    if (!source_check_in_mesh(workload))
+        return; /* nobody is there to decide */
     for (unsigned i = 0; keys && i < model->policies.count; i++) {
         const struct source_policy *policy = &model->policies.items[i];
         if (policy->selector.at && source_check_guards(&policy->ns, &policy->selector, workload))
-            keys[draft->policy_count++] = source_arena_format(
-                compiler->arena, "%s/%s", or_default(&policy->ns, ""), policy->name.text);
+            keys[draft->policy_count++] = compiler->policy_keys[i];
     }
-    const struct source_guard *guard = compiler->guards->of_workload[index];
     if (keys && guard)
         keys[draft->policy_count++] = guard->key;
-    draft->policies = keys;
 }
 
 static struct mesh_label *labels_of(struct compiler *compiler, const struct source_labels *labels)
@@ -287,31 +279,38 @@ static struct mesh_label *labels_of(struct compiler *compiler, const struct sour
     return items;
 }
 
-static const char *label_or(const struct source_labels *labels, const char *key,
+/* The first of `keys` that the workload has: as Istio finds an application's name and version. */
+static const char *label_or(const struct source_labels *labels, const char *const *keys,
                             const char *fallback)
 {
-    for (unsigned i = 0; i < labels->count; i++) {
-        if (strcmp(labels->items[i].key, key) == 0)
-            return labels->items[i].value;
+    for (; *keys; keys++) {
+        for (unsigned i = 0; i < labels->count; i++) {
+            if (strcmp(labels->items[i].key, *keys) == 0 && labels->items[i].value[0])
+                return labels->items[i].value;
+        }
     }
     return fallback;
 }
 
 static enum err_code compile_workload(struct compiler *compiler, unsigned index, struct err *err)
 {
+    static const char *const names[] = {"service.istio.io/canonical-name", "app.kubernetes.io/name",
+                                        "app", NULL};
+    static const char *const revisions[] = {"service.istio.io/canonical-revision",
+                                            "app.kubernetes.io/version", "version", NULL};
     const struct source_workload *source = &compiler->model->workloads.items[index];
     struct mesh_workload *workload;
     struct xds_resource *resource = NULL;
-    const char *ns = or_default(&source->ns, "default");
+    const char *ns = source->ns.text;
     struct mesh_workload draft = {
         .uid = source_arena_format(compiler->arena, "%s//Pod/%s/%s", compiler->cluster_id, ns,
                                    source->name.text),
         .name = source->name.text,
         .namespace = ns,
-        .service_account = or_default(&source->service_account, "default"),
+        .service_account = source->service_account.at ? source->service_account.text : "default",
         .cluster = compiler->cluster_id,
-        .canonical_name = label_or(&source->labels, "app", source->name.text),
-        .canonical_revision = label_or(&source->labels, "version", "latest"),
+        .canonical_name = label_or(&source->labels, names, source->name.text),
+        .canonical_revision = label_or(&source->labels, revisions, "latest"),
         .workload_name = source->name.text,
         .type = MESH_TYPE_POD,
         .tunnel = source_check_in_mesh(source) ? MESH_TUNNEL_LEGACY_MTLS : MESH_TUNNEL_NONE,
@@ -328,33 +327,98 @@ static enum err_code compile_workload(struct compiler *compiler, unsigned index,
     if (code != ERR_OK)
         return code;
     code = xds_encode_workload(workload, compiler->model->trust_domain.text, &resource, err);
-    code = add(compiler->out->addresses, code, resource, err);
+    code = add_address(compiler, code, resource, err);
     mesh_workload_unref(workload);
-    compiler->out->workloads++;
+    compiler->out->workload_count++;
     return code;
 }
 
-enum err_code compile_model(const struct source_model *model, const struct source_guards *guards,
-                            struct source_arena *arena, const char *cluster_id,
-                            struct compiled *out, struct err *err)
+/* --- all of it ------------------------------------------------------------------------------- */
+
+static bool make_keys(struct compiler *compiler)
 {
-    struct compiled made = {.addresses = xds_set_new(), .policies = xds_set_new()};
-    struct compiler compiler = {model, guards, arena, cluster_id, &made};
-    enum err_code code = made.addresses && made.policies ? ERR_OK : no_memory(err);
-    for (unsigned i = 0; code == ERR_OK && i < model->services.count; i++)
-        code = compile_service(&compiler, &model->services.items[i], err);
-    for (unsigned i = 0; code == ERR_OK && i < model->workloads.count; i++)
-        code = compile_workload(&compiler, i, err);
-    for (unsigned i = 0; code == ERR_OK && i < model->policies.count; i++)
-        code = compile_policy(&compiler, &model->policies.items[i], err);
-    for (const struct source_guard *guard = guards->first; code == ERR_OK && guard;
-         guard = guard->next)
-        code = compile_guard(&compiler, guard, err);
-    if (code == ERR_OK) {
-        *out = made;
-        return ERR_OK;
+    const struct source_model *model = compiler->model;
+    struct source_arena *arena = compiler->arena;
+    compiler->policy_keys =
+        source_arena_array(arena, model->policies.count + 1, sizeof *compiler->policy_keys);
+    compiler->service_keys =
+        source_arena_array(arena, model->services.count + 1, sizeof *compiler->service_keys);
+    for (unsigned i = 0; !arena->failed && i < model->policies.count; i++) {
+        const struct source_policy *policy = &model->policies.items[i];
+        compiler->policy_keys[i] = source_arena_format(
+            arena, "%s/%s", policy->ns.at ? policy->ns.text : "", policy->name.text);
     }
-    xds_set_free(made.addresses);
-    xds_set_free(made.policies);
+    for (unsigned i = 0; !arena->failed && i < model->services.count; i++) {
+        const struct source_service *service = &model->services.items[i];
+        compiler->service_keys[i] =
+            source_arena_format(arena, "%s/%s.%s.svc.cluster.local", service->ns.text,
+                                service->name.text, service->ns.text);
+    }
+    return !arena->failed;
+}
+
+/* A record that the mesh's own rules refuse is a mistake of the file, with a place. */
+static enum err_code place(struct source *source, const struct source_node *at, enum err_code code,
+                           const struct err *err)
+{
+    if (code == ERR_OK || code == ERR_NO_MEMORY)
+        return code;
+    source_report_error(&source->report, at->line, at->column, "%.300s", err->text);
+    return ERR_MESH_FILE;
+}
+
+static enum err_code compile_all(struct compiler *compiler, struct source *source, struct err *err)
+{
+    const struct source_model *model = compiler->model;
+    enum err_code code = ERR_OK;
+    for (unsigned i = 0; code == ERR_OK && i < model->services.count; i++)
+        code = place(source, model->services.items[i].at, compile_service(compiler, i, err), err);
+    for (unsigned i = 0; code == ERR_OK && i < model->workloads.count; i++) {
+        /* What one record is made of is not needed for the next. */
+        struct source_arena scratch = {0}, *outer = compiler->arena;
+        compiler->arena = &scratch;
+        code = place(source, model->workloads.items[i].at, compile_workload(compiler, i, err), err);
+        compiler->arena = outer;
+        source_arena_free(&scratch);
+    }
+    for (unsigned i = 0; code == ERR_OK && i < model->policies.count; i++)
+        code = place(source, model->policies.items[i].at,
+                     compile_policy(compiler, &model->policies.items[i], err), err);
+    for (const struct source_guard *guard = compiler->guards->first; code == ERR_OK && guard;
+         guard = guard->next)
+        code = place(source, model->mtls_list.at, compile_guard(compiler, guard, err), err);
     return code;
+}
+
+enum err_code compile_source(struct source *source, const char *cluster_id, struct compiled *out,
+                             struct err *err)
+{
+    unsigned policies = source->model.policies.count;
+    for (const struct source_guard *guard = source->guards.first; guard; guard = guard->next)
+        policies++;
+    struct compiled made = {.addresses = xds_set_new(),
+                            .policies = calloc(policies + 1, sizeof *made.policies)};
+    struct compiler compiler = {.model = &source->model,
+                                .guards = &source->guards,
+                                .arena = &source->arena,
+                                .cluster_id = cluster_id,
+                                .out = &made};
+    enum err_code code =
+        made.addresses && made.policies && make_keys(&compiler) ? ERR_OK : no_memory(err);
+    if (code == ERR_OK)
+        code = compile_all(&compiler, source, err);
+    if (code == ERR_OK)
+        *out = made;
+    else
+        compiled_deinit(&made);
+    return code;
+}
+
+void compiled_deinit(struct compiled *compiled)
+{
+    xds_set_free(compiled->addresses);
+    for (unsigned i = 0; i < compiled->policy_count; i++)
+        xds_resource_unref(compiled->policies[i].resource);
+    free(compiled->policies);
+    *compiled = (struct compiled){0};
 }

@@ -2,19 +2,27 @@
 #ifndef COMPILE_H
 #define COMPILE_H
 
-#include "control/source_model.h"
-#include "control/source_mtls.h"
+#include "control/source.h"
+#include "mesh/policy.h"
 #include "xds/store.h"
 
-struct compiled {
-    struct xds_set *addresses, *policies;
-    unsigned workloads, services, policy_count;
+struct compiled_policy {
+    struct xds_resource *resource; /* one reference */
+    enum mesh_scope scope;
 };
 
-/* Compiles a model without errors. `cluster_id` goes into the uids. The caller owns both sets, on
- * success only. ERR_XDS_RESOURCE (a record that the mesh's own rules refuse), ERR_NO_MEMORY. */
-enum err_code compile_model(const struct source_model *model, const struct source_guards *guards,
-                            struct source_arena *arena, const char *cluster_id,
-                            struct compiled *out, struct err *err);
+struct compiled {
+    struct xds_set *addresses; /* workloads and services */
+    struct compiled_policy *policies;
+    unsigned workload_count, service_count, policy_count;
+};
+
+/* Compiles a source that was parsed without errors. `cluster_id` goes into the uids. The caller
+ * owns *out, on success only. ERR_MESH_FILE: the mesh's own rules refuse a record, and the source's
+ * report says which; ERR_NO_MEMORY. */
+enum err_code compile_source(struct source *source, const char *cluster_id, struct compiled *out,
+                             struct err *err);
+/* Frees what is left of it; a zeroed one is fine. */
+void compiled_deinit(struct compiled *compiled);
 
 #endif

@@ -10,6 +10,7 @@
 
 /* One call, from its token to its answer. */
 struct issue {
+    struct authenticator_call question; /* first */
     struct issuer *issuer;
     struct token_subject subject;
     bool answered;
@@ -126,22 +127,35 @@ static void on_end(struct rpc_call *call, int status, const char *message, void 
     free(arg);
 }
 
-void issue_open(struct issuer *issuer, struct rpc_call *call)
+static void on_authenticated(struct authenticator_call *question, enum err_code code,
+                             struct err *err)
 {
     static const struct rpc_call_events events = {
         .on_message = on_message, .on_half_closed = on_half_closed, .on_end = on_end};
-    struct err err = {0};
-    struct issue *this = calloc(1, sizeof *this);
-    enum err_code code = this ? authenticator_check_call(issuer->authenticator, issuer->cluster_id,
-                                                         call, &this->subject, &err)
-                              : err_set(&err, ERR_NO_MEMORY, "no memory for a call");
-    if (code == ERR_OK) {
-        this->issuer = issuer;
-        code = rpc_call_accept(call, NULL, 0, &events, this);
-        if (code == ERR_OK)
-            return;
-        err_set(&err, code, "%s", err_sentence(code));
-    }
+    struct issue *this = (struct issue *)question;
+    struct issuer *issuer = this->issuer;
+    struct rpc_call *call = question->call;
+    this->subject = question->request.subject;
+    if (code == ERR_OK)
+        issuer->on_authenticated(call);
+    if (code == ERR_OK && (code = rpc_call_accept(call, NULL, 0, &events, this)) == ERR_OK)
+        return;
+    if (err->code == ERR_OK)
+        err_set(err, code, "%s", err_sentence(code));
     free(this);
-    refuse(issuer, call, RPC_UNAUTHENTICATED, "unknown", &err);
+    issuer->tally->certificates_refused[err->code]++;
+    LOG_LIMITED(LOG_LEVEL_WARN, 20, "cert_refused", F_ERR(err));
+    authenticator_refuse(call, err);
+}
+
+void issue_open(struct issuer *issuer, struct rpc_call *call)
+{
+    struct issue *this = calloc(1, sizeof *this);
+    if (!this) {
+        rpc_call_finish(call, RPC_RESOURCE_EXHAUSTED, "out of memory");
+        return;
+    }
+    this->issuer = issuer;
+    authenticator_check_call(issuer->authenticator, issuer->cluster_id, call, &this->question,
+                             on_authenticated);
 }

@@ -14,6 +14,8 @@ struct issuer {
     const char *trust_domain;
     int64_t ttl_s;     /* when the caller asks for none */
     int64_t ttl_max_s; /* longer is INVALID_ARGUMENT */
+    /* Told of every call whose token was good. */
+    void (*on_authenticated)(struct rpc_call *call);
 };
 
 /* For the on_open of XDS_METHOD_CERTIFICATE: answers the call, with a certificate or with a reason.

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "relay/handshake.h"
 #include "relay/relay.h"
@@ -19,7 +20,8 @@ struct carrier {
     int fd;               /* until the relay has it; then -1 */
     struct tls_conn *tls; /* likewise */
     struct rpc_connection *connection;
-    bool relaying, overdue;
+    int64_t since_ms;
+    bool relaying, overdue, proven;
     union {
         struct handshake handshake;
         struct relay relay;
@@ -58,9 +60,9 @@ static void note_refused(struct control_listener *listener, const struct addr_po
 
 static void finish_close(struct control_listener *listener)
 {
-    if (!listener->closing || listener->carriers)
+    if (!listener->closing || listener->carriers || listener->server)
         return;
-    timer_stop(listener->env->timers, &listener->sweep);
+    timer_stop(listener->env->timers, &listener->grace);
     map_deinit(&listener->per_address);
     tls_context_unref(listener->context);
     listener->context = NULL;
@@ -71,7 +73,7 @@ static void finish_close(struct control_listener *listener)
 static void carrier_free(struct carrier *carrier)
 {
     struct control_listener *listener = carrier->listener;
-    if (carrier->connection)
+    if (carrier->connection && !listener->closing)
         rpc_connection_close(carrier->connection);
     if (carrier->fd >= 0)
         socket_close_reset(carrier->fd);
@@ -175,6 +177,7 @@ static void take(struct control_listener *listener, int fd, const struct addr_po
     *carrier = (struct carrier){.listener = listener,
                                 .from = *from,
                                 .fd = fd,
+                                .since_ms = clock_now_ms(),
                                 .next = listener->carriers,
                                 .link = &listener->carriers,
                                 .tls = tls_conn_new_server(listener->context)};
@@ -216,23 +219,42 @@ static void on_accept(struct poll_item *item, uint32_t events)
     poll_item_again(listener->env->loop, item);
 }
 
-/* Cuts clients that go on holding a connection that gRPC has ended, and looks again at what could
- * not be accepted. */
+/* True when the connection has had its time. */
+static bool is_overdue(struct carrier *carrier)
+{
+    struct err err;
+    if (!carrier->relaying || carrier->overdue)
+        return carrier->relaying;
+    carrier->overdue = carrier->u.relay.side[0].read_ended;
+    if (carrier->proven || clock_now_ms() - carrier->since_ms < LISTENER_UNPROVEN_MS)
+        return false;
+    err_set(&err, ERR_TOKEN_MISSING, "no call with a good token came within %d s",
+            LISTENER_UNPROVEN_MS / 1000);
+    note_refused(carrier->listener, &carrier->from, &err);
+    return true;
+}
+
+/* Cuts clients that go on holding a connection that gRPC has ended or that they do nothing with,
+ * and looks again at what could not be accepted. */
 static void on_sweep(struct timer *timer)
 {
     struct control_listener *listener =
         (struct control_listener *)(void *)((char *)timer -
                                             offsetof(struct control_listener, sweep));
     for (struct carrier *carrier = listener->carriers; carrier; carrier = carrier->next) {
-        if (!carrier->relaying || !carrier->u.relay.side[0].read_ended)
-            continue;
-        if (carrier->overdue)
+        if (is_overdue(carrier))
             relay_abort(&carrier->u.relay, ERR_TIMEOUT);
-        carrier->overdue = true;
     }
     for (unsigned i = 0; i < listener->count; i++)
         poll_item_again(listener->env->loop, &listener->sockets[i].item);
     timer_start(listener->env->timers, &listener->sweep, LISTENER_SWEEP_MS, on_sweep);
+}
+
+void control_listener_prove(struct rpc_call *call)
+{
+    struct carrier *carrier = rpc_call_connection_arg(call);
+    if (carrier)
+        carrier->proven = true;
 }
 
 static void close_sockets(struct control_listener *listener)
@@ -295,21 +317,37 @@ void control_listener_set_context(struct control_listener *listener, struct tls_
     tls_context_unref(old);
 }
 
+static void on_server_closed(void *arg)
+{
+    struct control_listener *listener = arg;
+    listener->server = NULL;
+    finish_close(listener);
+}
+
+static void on_grace_over(struct timer *timer)
+{
+    struct control_listener *listener =
+        (struct control_listener *)(void *)((char *)timer -
+                                            offsetof(struct control_listener, grace));
+    for (struct carrier *carrier = listener->carriers; carrier; carrier = carrier->next)
+        relay_abort(&carrier->u.relay, ERR_CANCELLED);
+}
+
 void control_listener_close(struct control_listener *listener,
                             void (*on_closed)(struct control_listener *))
 {
     close_sockets(listener);
+    timer_stop(listener->env->timers, &listener->sweep);
     listener->on_closed = on_closed;
     for (struct carrier *carrier = listener->carriers, *next; carrier; carrier = next) {
         next = carrier->next;
-        if (carrier->relaying) {
-            relay_abort(&carrier->u.relay, ERR_CANCELLED);
+        if (carrier->relaying)
             continue;
-        }
         handshake_cancel(&carrier->u.handshake);
         listener->handshakes--;
         carrier_free(carrier);
     }
     listener->closing = true;
-    finish_close(listener);
+    rpc_server_close(listener->server, on_server_closed, listener);
+    timer_start(listener->env->timers, &listener->grace, LISTENER_GRACE_MS, on_grace_over);
 }

@@ -1,8 +1,10 @@
 /* Port 15012: TCP and TLS in, gRPC behind.
  *
  *   accept -> TLS handshake (5 s) -> a socketpair: one end to gRPC, the other relayed to the TLS
- * socket -> either ends too many, garbage, silence, a wrong ALPN -> reset or alert, counted by
- * reason, logged at a bounded rate
+ * socket -> either ends
+ *   too many, garbage, silence, a wrong ALPN -> reset or alert, counted by reason, logged at a
+ * bounded rate
+ *   no call with a good token within LISTENER_UNPROVEN_MS -> reset, counted
  *
  * Loop thread. */
 #ifndef CONTROL_LISTENER_H
@@ -22,6 +24,8 @@ enum {
     LISTENER_HANDSHAKE_MS = 5000,
     LISTENER_SWEEP_MS =
         2000, /* a client that does not hang up when gRPC has is reset by the second sweep */
+    LISTENER_UNPROVEN_MS = 15000, /* a connection must show a good token within this */
+    LISTENER_GRACE_MS = 500,      /* at the end: for clients to read their last answer */
     LISTENER_ACCEPTS_MAX = 64,
 };
 
@@ -43,9 +47,9 @@ struct control_listener {
     struct carrier *carriers;
     unsigned connections, handshakes;
     struct map per_address; /* address -> count, as a number in the pointer */
-    struct timer sweep;
+    struct timer sweep, grace;
     struct socket_limits limits;
-    bool closing;
+    bool closing; /* the server is closed, too */
     void (*on_closed)(struct control_listener *listener);
 };
 
@@ -57,8 +61,11 @@ enum err_code control_listener_open(struct control_listener *listener, struct re
                                     struct err *err);
 /* New handshakes use `context` from now on. */
 void control_listener_set_context(struct control_listener *listener, struct tls_context *context);
-/* Resets every connection; on_closed when the last is gone, at the earliest inside this function.
- */
+/* The connection of this call has shown a good token. */
+void control_listener_prove(struct rpc_call *call);
+/* Listens no more, gives up handshakes, closes the gRPC server (of which every call must have ended
+ * or ends now) and lets connections end by themselves for LISTENER_GRACE_MS, then resets them.
+ * on_closed when the last is gone and the server too. */
 void control_listener_close(struct control_listener *listener,
                             void (*on_closed)(struct control_listener *));
 

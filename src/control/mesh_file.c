@@ -9,40 +9,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "control/source_check.h"
-#include "control/source_schema.h"
-#include "control/source_text.h"
 
-/* --- from bytes to a checked model --------------------------------------------------------------
- */
-
-struct parsed {
-    struct source_arena arena;
-    struct source_model model;
-    struct source_guards guards;
-    struct source_report report;
-};
-
-static enum err_code parse(struct parsed *parsed, const char *path, const char *data, size_t len,
-                           struct err *err)
-{
-    const struct source_node *root = NULL;
-    *parsed = (struct parsed){0};
-    if (source_text_check(data, len, &parsed->report))
-        root = source_node_parse(&parsed->arena, data, len, &parsed->report);
-    if (root) {
-        source_schema_read(&parsed->arena, root, &parsed->model, &parsed->report);
-        source_check(&parsed->arena, &parsed->model, &parsed->report);
-    }
-    if (root && parsed->report.errors == 0)
-        source_mtls_resolve(&parsed->arena, &parsed->model, &parsed->guards, &parsed->report);
-    if (root && parsed->report.errors == 0)
-        source_check_warn(&parsed->arena, &parsed->model, &parsed->report);
-    source_report_sort(&parsed->report);
-    if (parsed->arena.failed)
-        return err_set(err, ERR_NO_MEMORY, "no memory for %s", path);
-    return parsed->report.errors ? source_report_err(&parsed->report, path, err) : ERR_OK;
-}
+/* --- loading ---------------------------------------------------------------------------------- */
 
 static void log_report(const struct source_report *report, const char *path)
 {
@@ -59,22 +27,24 @@ static void log_report(const struct source_report *report, const char *path)
 
 enum err_code mesh_file_check(const char *path, struct err *err)
 {
-    struct parsed parsed;
+    struct source source;
+    struct compiled compiled;
     char *data, line[SOURCE_LINE_MAX];
     size_t len;
     enum err_code code = file_read(path, SOURCE_FILE_MAX, &data, &len, err);
     if (code != ERR_OK)
         return code;
-    code = parse(&parsed, path, data, len, err);
-    for (unsigned i = 0; i < parsed.report.count; i++)
-        fprintf(stderr, "%s\n", source_report_line(&parsed.report.items[i], path, line));
-    source_arena_free(&parsed.arena);
+    code = source_parse(&source, path, data, len, err);
+    if (code == ERR_OK)
+        code = compile_source(&source, "Kubernetes", &compiled, err);
+    if (code == ERR_OK)
+        compiled_deinit(&compiled);
+    for (unsigned i = 0; i < source.report.count; i++)
+        fprintf(stderr, "%s\n", source_report_line(&source.report.items[i], path, line));
+    source_deinit(&source);
     free(data);
     return code;
 }
-
-/* --- loading ------------------------------------------------------------------------------------
- */
 
 static enum err_code check_trust_domain(struct mesh_file *file, const char *found, struct err *err)
 {
@@ -90,21 +60,23 @@ static enum err_code check_trust_domain(struct mesh_file *file, const char *foun
 
 static enum err_code compile(struct mesh_file *file, struct err *err)
 {
-    struct parsed parsed;
+    struct source source;
     struct compiled compiled;
-    enum err_code code = parse(&parsed, file->path, file->content, file->content_len, err);
-    log_report(&parsed.report, file->path);
+    enum err_code code = source_parse(&source, file->path, file->content, file->content_len, err);
     if (code == ERR_OK)
-        code = check_trust_domain(file, parsed.model.trust_domain.text, err);
-    if (code == ERR_OK)
-        code = compile_model(&parsed.model, &parsed.guards, &parsed.arena, file->cluster_id,
-                             &compiled, err);
-    source_arena_free(&parsed.arena);
+        code = check_trust_domain(file, source.model.trust_domain.text, err);
+    if (code == ERR_OK) {
+        code = compile_source(&source, file->cluster_id, &compiled, err);
+        if (code == ERR_MESH_FILE)
+            source_report_err(&source.report, file->path, err);
+    }
+    log_report(&source.report, file->path);
+    source_deinit(&source);
     if (code != ERR_OK)
         return code;
-    LOG_INFO("mesh_loaded", F_STR("file", file->path), F_INT("workloads", compiled.workloads),
-             F_INT("services", compiled.services), F_INT("policies", compiled.policy_count));
-    file->tally->mesh_reloads++;
+    LOG_INFO("mesh_loaded", F_STR("file", file->path), F_INT("workloads", compiled.workload_count),
+             F_INT("services", compiled.service_count), F_INT("policies", compiled.policy_count));
+    file->tally->mesh_loads++;
     file->tally->mesh_loaded_wall_ms = clock_wall_ms();
     file->on_compiled(file, &compiled);
     return ERR_OK;
@@ -134,7 +106,7 @@ enum err_code mesh_file_load(struct mesh_file *file, struct err *err)
 
 static void fail_reload(struct mesh_file *file, const struct err *err)
 {
-    file->tally->mesh_reload_failures++;
+    file->tally->mesh_load_failures++;
     LOG_LIMITED(LOG_LEVEL_ERROR, 2, "mesh_reload_failed",
                 F_STR("note", "the last good mesh stays in force"), F_ERR(err));
 }
@@ -163,6 +135,7 @@ static void on_timer(struct timer *timer)
 {
     struct mesh_file *file =
         (struct mesh_file *)(void *)((char *)timer - offsetof(struct mesh_file, timer));
+    file->first_event_ms = 0;
     mesh_file_reload(file);
     timer_start(file->timers, &file->timer, MESH_FILE_POLL_MS, on_timer);
 }
@@ -173,7 +146,13 @@ static void on_folder_event(uv_fs_event_t *watch, const char *name, int events, 
     (void)name;
     (void)events;
     (void)status;
-    timer_start(file->timers, &file->timer, MESH_FILE_SETTLE_MS, on_timer);
+    int64_t now = clock_now_ms();
+    if (file->first_event_ms == 0)
+        file->first_event_ms = now;
+    int64_t left = file->first_event_ms + MESH_FILE_SETTLE_MAX_MS - now;
+    if (left > MESH_FILE_SETTLE_MS)
+        left = MESH_FILE_SETTLE_MS;
+    timer_start(file->timers, &file->timer, left > 0 ? left : 0, on_timer);
 }
 
 void mesh_file_watch(struct mesh_file *file, struct loop *loop)

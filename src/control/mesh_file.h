@@ -13,21 +13,26 @@
 #include "control/tally.h"
 #include "loop/timer.h"
 
-enum { MESH_FILE_SETTLE_MS = 50, MESH_FILE_POLL_MS = 2000 };
+enum {
+    MESH_FILE_SETTLE_MS = 50,      /* an edit is rarely one event */
+    MESH_FILE_SETTLE_MAX_MS = 500, /* events that never end are not waited for longer */
+    MESH_FILE_POLL_MS = 2000,
+};
 
 struct mesh_file {
     const char *path; /* borrowed, as all up to on_compiled: set by the caller */
     const char *cluster_id;
     struct timers *timers;
     struct tally *tally;
-    /* A new model: takes the sets. */
+    /* A new mesh: takes what is in `compiled`. */
     void (*on_compiled)(struct mesh_file *file, struct compiled *compiled);
     char trust_domain[256]; /* set by the first load; a later file must not change it */
     char *content;          /* as last read, good or bad */
     size_t content_len;
     uv_fs_event_t watch;
     bool watching;
-    struct timer timer;
+    struct timer timer;     /* the poll, or the end of an edit */
+    int64_t first_event_ms; /* of the edit that is under way; 0: none is */
     void (*on_closed)(struct mesh_file *file);
 };
 

@@ -45,10 +45,10 @@ static void collect_tally(void *arg, struct exposition *text)
     counter(text, "handfast_control_connections_cut_total",
             "Connections cut because of malformed HTTP/2.", rpc_server_refused(ops->rpc));
     counter(text, "handfast_control_mesh_loads_total", "Times the mesh file was taken over.",
-            tally->mesh_reloads);
+            tally->mesh_loads);
     counter(text, "handfast_control_mesh_load_failures_total",
             "Times the mesh file was not valid and the last good one stayed.",
-            tally->mesh_reload_failures);
+            tally->mesh_load_failures);
     exposition_gauge(text, "handfast_control_mesh_loaded_timestamp_seconds",
                      "When the mesh file was last taken over.",
                      (double)tally->mesh_loaded_wall_ms / 1000);

@@ -14,9 +14,7 @@ struct resolver {
     struct source_guards *guards;
     struct source_report *report;
     bool *reported; /* for each entry: its conflict is known already */
-    struct map_of_guards {
-        struct source_guard *last;
-    } end;
+    struct source_guard *last;
 };
 
 static bool is_strict(const struct source_mtls *entry)
@@ -159,11 +157,11 @@ static const struct source_guard *guard_for(struct resolver *resolver, enum mesh
     if (!made)
         return NULL;
     *made = guard;
-    if (resolver->end.last)
-        resolver->end.last->next = made;
+    if (resolver->last)
+        resolver->last->next = made;
     else
         resolver->guards->first = made;
-    resolver->end.last = made;
+    resolver->last = made;
     return made;
 }
 

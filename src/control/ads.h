@@ -1,0 +1,46 @@
+/* The mesh as proxies get it: who may open a stream, and in which order a new mesh is published.
+ * Loop thread. */
+#ifndef ADS_H
+#define ADS_H
+
+#include "control/authenticator.h"
+#include "control/compile.h"
+#include "control/tally.h"
+#include "loop/timer.h"
+#include "xds/server.h"
+
+/* How long a policy that is taken away outlives the records that do without it. */
+enum { ADS_SETTLE_MS = 1000 };
+
+struct ads {
+    struct xds_server *xds;
+    struct timers *timers;
+    struct tally *tally;
+    struct authenticator *authenticator;
+    const char *cluster_id;
+    /* Told of every call whose token was good. */
+    void (*on_authenticated)(struct rpc_call *call);
+
+    struct compiled_policy *published; /* private: the policies that proxies are being sent */
+    unsigned published_count;
+    struct compiled_policy *wanted; /* private: what `published` is to become; NULL: it is */
+    unsigned wanted_count;
+    struct timer settle;
+};
+
+/* For the on_open of XDS_METHOD_DELTA. */
+void ads_open(struct ads *ads, struct rpc_call *call);
+
+/* Publishes a new mesh; takes what is in `compiled`.
+ *
+ * Records and policies are two resource types, and a proxy may apply one a moment before the other.
+ * So that no workload is without its old or its new policies in between: new policies go first,
+ * then the records, and what is no longer wanted goes ADS_SETTLE_MS later. A policy whose scope
+ * narrows (it got a selector) is changed with the last step, too. */
+void ads_publish(struct ads *ads, struct compiled *compiled);
+/* Publishes the trust bundle, PEM. ERR_NO_MEMORY, ERR_TOO_LARGE. */
+enum err_code ads_publish_bundle(struct ads *ads, const char *pem, struct err *err);
+/* Frees what it holds; the xds server is the caller's. */
+void ads_deinit(struct ads *ads);
+
+#endif

@@ -1,0 +1,34 @@
+/* The command line of handfast-control. */
+#ifndef CONTROL_CONFIG_H
+#define CONTROL_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "control/listener.h"
+#include "tls/ca.h"
+
+struct config {
+    bool check; /* the word `check`: look at the mesh file, and no more */
+    const char *mesh, *state;
+    const char *audience, *cluster_id;
+    struct addr_port listen[LISTENERS_MAX];
+    unsigned listen_count;
+    const char *dns_names[CA_DNS_NAMES_MAX];
+    unsigned dns_count;
+    int64_t metrics_port;
+    int64_t ttl_s, ttl_max_s; /* of certificates: when none is asked for, and at most */
+    enum log_format log_format;
+    enum log_level log_level;
+};
+
+/* What holds where nothing is said. */
+void config_defaults(struct config *config);
+/* Borrows from argv and the environment. ERR_USAGE. */
+enum err_code config_parse(struct config *config, int argc, char **argv, struct err *err);
+void config_print_help(void);
+
+#endif

@@ -1,0 +1,260 @@
+#include "control/control.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/ca_server.h"
+
+/* --- certificates of our own ------------------------------------------------------------------ */
+
+static void renew_server(struct control *control)
+{
+    struct tls_context *context;
+    struct err err = {0};
+    if (ca_server_make(control->state.ca, control->config->dns_names, control->config->dns_count,
+                       &context, &control->server_renew_at_s, &err) != ERR_OK) {
+        LOG_ERROR("server_certificate_not_renewed", F_ERR(&err));
+        return;
+    }
+    control_listener_set_context(&control->listener, context);
+    tls_context_unref(context);
+    LOG_INFO("server_certificate_renewed", F_STR("name", control->config->dns_names[0]));
+}
+
+/* A short interval and the wall clock, so that a machine that slept is not late. */
+static void on_certificates_due(struct timer *timer)
+{
+    struct control *control =
+        (struct control *)(void *)((char *)timer - offsetof(struct control, certificates));
+    struct err err = {0};
+    bool renewed = false;
+    if (ca_state_renew_if_due(&control->state, &renewed, &err) != ERR_OK)
+        LOG_ERROR("issuer_not_renewed", F_ERR(&err));
+    if (renewed) {
+        control->tally.issuer_renewals++;
+        LOG_INFO("issuer_renewed", F_STR("state", control->state.folder));
+    }
+    if (renewed || clock_wall_s() >= control->server_renew_at_s)
+        renew_server(control);
+    timer_start(&control->timers, timer, CONTROL_CERTIFICATES_MS, on_certificates_due);
+}
+
+/* --- what proxies call ------------------------------------------------------------------------ */
+
+static void on_certificate(struct rpc_call *call, void *arg)
+{
+    struct control *control = arg;
+    issue_open(&control->issuer, call);
+}
+
+static void on_stream(struct rpc_call *call, void *arg)
+{
+    struct control *control = arg;
+    ads_open(&control->ads, call);
+}
+
+static const struct rpc_method methods[] = {
+    {XDS_METHOD_CERTIFICATE, on_certificate},
+    {XDS_METHOD_DELTA, on_stream},
+    {NULL, NULL},
+};
+
+static void on_compiled(struct mesh_file *file, struct compiled *compiled)
+{
+    struct control *control =
+        (struct control *)(void *)((char *)file - offsetof(struct control, file));
+    ads_publish(&control->ads, compiled);
+}
+
+/* --- the end, step by step: HTTP and file, streams, listener and gRPC, the loop's handles -------
+ */
+
+static void count_closed(struct control *control)
+{
+    if (--control->closing == 0)
+        loop_stop(&control->loop);
+}
+
+static void on_signal_closed(uv_handle_t *handle)
+{
+    count_closed(handle->data);
+}
+
+static void on_timers_closed(struct timers *timers)
+{
+    count_closed((struct control *)(void *)((char *)timers - offsetof(struct control, timers)));
+}
+
+static void on_mailbox_closed(struct mailbox *mailbox)
+{
+    count_closed(mailbox->owner);
+}
+
+static void on_rpc_closed(void *arg)
+{
+    struct control *control = arg;
+    control->closing = CONTROL_SIGNALS + 2;
+    for (int i = 0; i < CONTROL_SIGNALS; i++)
+        uv_close((uv_handle_t *)&control->signals[i], on_signal_closed);
+    timers_close(&control->timers, on_timers_closed);
+    mailbox_close(&control->mailbox, on_mailbox_closed);
+}
+
+static void on_listener_closed(struct control_listener *listener)
+{
+    struct control *control =
+        (struct control *)(void *)((char *)listener - offsetof(struct control, listener));
+    rpc_close(control->rpc, on_rpc_closed, control);
+}
+
+static void on_xds_closed(void *arg)
+{
+    struct control *control = arg;
+    control_listener_close(&control->listener, on_listener_closed);
+}
+
+static void on_file_closed(struct mesh_file *file)
+{
+    struct control *control =
+        (struct control *)(void *)((char *)file - offsetof(struct control, file));
+    ads_deinit(&control->ads);
+    xds_server_close(control->xds, on_xds_closed, control);
+}
+
+void control_end(struct control *control)
+{
+    if (control->ending)
+        return;
+    control->ending = true;
+    timer_stop(&control->timers, &control->certificates);
+    control_ops_stop(&control->ops);
+    mesh_file_close(&control->file, on_file_closed);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct control *control = handle->data;
+    if (number == SIGHUP) {
+        mesh_file_reload(&control->file);
+        return;
+    }
+    LOG_INFO("ending", F_STR("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
+    control_end(control);
+}
+
+/* --- the beginning ---------------------------------------------------------------------------- */
+
+static enum err_code start_loop(struct control *control, struct err *err)
+{
+    static const int numbers[CONTROL_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+    enum err_code code = loop_init(&control->loop, err);
+    if (code == ERR_OK)
+        code = timers_init(&control->timers, &control->loop, err);
+    if (code == ERR_OK)
+        code = mailbox_open(&control->mailbox, &control->loop, control, err);
+    if (code == ERR_OK)
+        code = relay_env_init(&control->env, &control->loop, &control->timers, err);
+    for (int i = 0; code == ERR_OK && i < CONTROL_SIGNALS; i++) {
+        uv_signal_init(&control->loop.uv, &control->signals[i]);
+        control->signals[i].data = control;
+        uv_signal_start(&control->signals[i], on_signal, numbers[i]);
+    }
+    return code;
+}
+
+static enum err_code start_mesh(struct control *control, struct err *err)
+{
+    const struct config *config = control->config;
+    control->xds = xds_server_new(&control->timers, NULL, err);
+    if (!control->xds)
+        return err->code;
+    control->ads = (struct ads){.xds = control->xds,
+                                .timers = &control->timers,
+                                .tally = &control->tally,
+                                .authenticator = &control->tokens.authenticator,
+                                .cluster_id = config->cluster_id,
+                                .on_authenticated = control_listener_prove};
+    control->file = (struct mesh_file){.path = config->mesh,
+                                       .cluster_id = config->cluster_id,
+                                       .timers = &control->timers,
+                                       .tally = &control->tally,
+                                       .on_compiled = on_compiled};
+    enum err_code code = mesh_file_load(&control->file, err);
+    if (code == ERR_OK)
+        code = ads_publish_bundle(&control->ads, ca_root_pem(control->state.ca), err);
+    return code;
+}
+
+static enum err_code start_rpc(struct control *control, struct err *err)
+{
+    const struct config *config = control->config;
+    authenticator_tokens_init(&control->tokens, control->state.token_public_key, config->audience);
+    control->issuer = (struct issuer){.state = &control->state,
+                                      .authenticator = &control->tokens.authenticator,
+                                      .tally = &control->tally,
+                                      .cluster_id = config->cluster_id,
+                                      .trust_domain = control->file.trust_domain,
+                                      .ttl_s = config->ttl_s,
+                                      .ttl_max_s = config->ttl_max_s,
+                                      .on_authenticated = control_listener_prove};
+    control->rpc = rpc_start(&control->loop, err);
+    if (!control->rpc)
+        return err->code;
+    control->server = rpc_server_new(control->rpc, methods, control, err);
+    return control->server ? ERR_OK : err->code;
+}
+
+static enum err_code start_ports(struct control *control, struct err *err)
+{
+    const struct config *config = control->config;
+    struct tls_context *context;
+    enum err_code code = ca_server_make(control->state.ca, config->dns_names, config->dns_count,
+                                        &context, &control->server_renew_at_s, err);
+    if (code != ERR_OK)
+        return code;
+    code = control_listener_open(&control->listener, &control->env, control->server, context,
+                                 &control->tally, config->listen, config->listen_count, err);
+    tls_context_unref(context);
+    if (code != ERR_OK)
+        return code;
+    control->ops = (struct control_ops){.mailbox = &control->mailbox,
+                                        .tally = &control->tally,
+                                        .xds = control->xds,
+                                        .state = &control->state,
+                                        .rpc = control->server};
+    return control_ops_start(&control->ops, (uint16_t)config->metrics_port, err);
+}
+
+enum err_code control_start(struct control *control, const struct config *config, struct err *err)
+{
+    bool renewed;
+    *control = (struct control){.config = config};
+    enum err_code code = ca_state_open(&control->state, config->state, err);
+    if (code == ERR_OK)
+        code = ca_state_renew_if_due(&control->state, &renewed, err);
+    if (code == ERR_OK)
+        code = start_loop(control, err);
+    if (code == ERR_OK)
+        code = start_mesh(control, err);
+    if (code == ERR_OK)
+        code = start_rpc(control, err);
+    if (code == ERR_OK)
+        code = start_ports(control, err);
+    if (code != ERR_OK)
+        return code;
+    mesh_file_watch(&control->file, &control->loop);
+    timer_start(&control->timers, &control->certificates, CONTROL_CERTIFICATES_MS,
+                on_certificates_due);
+    return ERR_OK;
+}
+
+void control_run(struct control *control)
+{
+    loop_run(&control->loop);
+    metrics_free(control->ops.metrics);
+    relay_env_deinit(&control->env);
+    loop_deinit(&control->loop);
+    ca_state_close(&control->state);
+}
