@@ -156,7 +156,7 @@ void rpc_call_half_close(struct rpc_call *call);
 
 struct rpc_method {
     const char *path; /* "/package.Service/Method" */
-    /* A client calls. Before it returns it must accept the call or finish it. `arg` is the
+    /* A client calls. Before it returns it must accept the call, finish it, or defer. `arg` is the
      * server's. */
     void (*on_open)(struct rpc_call *call, void *arg);
 };
@@ -186,13 +186,18 @@ struct rpc_connection *rpc_server_add_fd(struct rpc_server *server, int fd, void
 uint64_t rpc_server_refused(const struct rpc_server *server);
 
 /* Ends the connection: its calls end with CANCELLED, soon but not in here, no call is opened any
- * more, and fd is closed. The connection is gone for the caller; `arg` may go when this returns if
- * the on_end of its calls do not look at it. */
+ * more, and fd is closed. The connection is gone for the caller; `arg` may go when this returns. */
 void rpc_connection_close(struct rpc_connection *connection);
 
-/* In on_open only: takes the call, sends `metadata` (at most RPC_METADATA_MAX entries, copied) to
- * the client and starts reading when on_open returns. on_message and on_end must be set.
- * ERR_INVALID, ERR_NO_MEMORY: the call is still there to be finished. */
+/* In on_open only: the decision comes later. The call must then be accepted or finished exactly
+ * once, also when its connection or the server has closed meanwhile (which the server's on_closed
+ * waits for): so whoever decides has a deadline. */
+void rpc_call_defer(struct rpc_call *call);
+
+/* In on_open, or later after rpc_call_defer(): takes the call, sends `metadata` (at most
+ * RPC_METADATA_MAX entries, copied) to the client and starts reading when on_open returns.
+ * on_message and on_end must be set. ERR_INVALID, ERR_NO_MEMORY: the call is still there to be
+ * finished. */
 enum err_code rpc_call_accept(struct rpc_call *call, const struct rpc_metadata *metadata,
                               unsigned metadata_count, const struct rpc_call_events *events,
                               void *arg);
@@ -204,7 +209,7 @@ void rpc_call_finish(struct rpc_call *call, int status, const char *message);
 
 /* The path that the client called; borrowed, until the call ends. Either side. */
 const char *rpc_call_path(const struct rpc_call *call);
-/* The `arg` of the connection that the call came on. Server only. */
+/* The `arg` of the connection that the call came on; NULL once it is closed. Server only. */
 void *rpc_call_connection_arg(const struct rpc_call *call);
 /* The argument given to rpc_call_start() or rpc_call_accept(). */
 void *rpc_call_arg(const struct rpc_call *call);

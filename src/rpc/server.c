@@ -172,6 +172,7 @@ void rpc_connection_close(struct rpc_connection *connection)
     if (connection->released)
         abort();
     connection->released = true;
+    connection->arg = NULL;
     connection_cut(connection);
     connection_settle(connection);
 }
@@ -299,7 +300,18 @@ enum err_code rpc_call_accept(struct rpc_call *call, const struct rpc_metadata *
     call->arg = arg;
     call->accepted = true;
     start_batches(call);
+    if (call->deferred) { /* open_call() has returned long ago */
+        call->in_open = false;
+        call_read(call);
+    }
     return ERR_OK;
+}
+
+void rpc_call_defer(struct rpc_call *call)
+{
+    if (!call->in_open || call->accepted || call->finishing)
+        abort();
+    call->deferred = true;
 }
 
 void rpc_call_finish(struct rpc_call *call, int status, const char *message)
@@ -332,10 +344,12 @@ static void open_call(struct rpc_call *call)
         method->on_open(call, server->arg);
     else
         rpc_call_finish(call, RPC_UNIMPLEMENTED, "there is no such method");
+    if (call->deferred && !call->accepted && !call->finishing)
+        return;
     call->in_open = false;
     if (!call->accepted && !call->finishing)
         abort(); /* on_open did neither */
-    if (call->accepted)
+    if (call->accepted && !call->deferred)
         call_read(call);
 }
 
