@@ -64,4 +64,4 @@ def main():
     if os.geteuid() != 0:
         print(f"{sys.argv[0]}: FAILED: needs root to make network namespaces", file=sys.stderr)
         sys.exit(1)
-    unittest.main(verbosity=2)
+    unittest.main(verbosity=2, warnings="ignore")
