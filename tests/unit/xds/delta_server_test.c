@@ -479,6 +479,47 @@ static void server_drops_tombstones_that_every_stream_has_passed(void)
     close_world(&world);
 }
 
+static void server_tells_of_each_lost_name_once_when_it_has_to_split(void)
+{
+    struct world world;
+    open_world(&world, 60); /* bytes: three or four names a response */
+    SEND(&world,
+         .versions = {"lost-name-0", "x", "lost-name-1", "x", "lost-name-2", "x", "lost-name-3",
+                      "x", "lost-name-4", "x", "lost-name-5", "x", "lost-name-6", "x"});
+    unsigned told[7] = {0}, responses = 0;
+    for (KIT_RESPONSE *response; (response = kit_next(world.stream)); kit_free(response)) {
+        for (size_t i = 0; i < response->n_removed_resources; i++)
+            told[response->removed_resources[i][10] - '0']++;
+        SEND(&world, .nonce = response->nonce);
+        CU_ASSERT_FATAL(++responses < 10);
+    }
+    for (int i = 0; i < 7; i++)
+        CU_ASSERT_EQUAL(told[i], 1);
+    CU_ASSERT(responses > 1);
+    close_world(&world);
+}
+
+static void server_is_not_confused_by_a_wildcard_that_is_given_up_half_way(void)
+{
+    struct world world;
+    open_world(&world, 60); /* one resource a response */
+    ADDRESSES(&world, kit_workload("a", 1));
+    ADDRESSES(&world, kit_workload("a", 1), kit_workload("b", 1));
+    SEND(&world, .versions = {"b", version_of(&world, "b")});
+    KIT_RESPONSE *response = kit_next(world.stream);
+    CU_ASSERT_STRING_EQUAL(kit_text(response), "a");
+    ADDRESSES(&world, kit_workload("a", 1), kit_workload("b", 1), kit_workload("c", 1));
+    SEND(&world, .unsubscribe = {"*"});
+    ADDRESSES(&world, kit_workload("a", 1), kit_workload("b", 2), kit_workload("c", 1));
+    SEND(&world, .subscribe = {"*"}, .nonce = response->nonce);
+    kit_free(response);
+    bool b_came = false;
+    for (const char *text; strcmp(text = kit_step(world.stream), "nothing") != 0;)
+        b_came = b_came || strstr(text, "b");
+    CU_ASSERT(b_came);
+    close_world(&world);
+}
+
 static void server_refuses_what_is_not_protobuf(void)
 {
     struct world world;
@@ -524,6 +565,8 @@ int main(int argc, char **argv)
         SUITE_CASE(server_sends_one_large_resource_by_itself_and_refuses_a_larger_one),
         SUITE_CASE(server_ends_a_stream_that_is_too_far_behind),
         SUITE_CASE(server_drops_tombstones_that_every_stream_has_passed),
+        SUITE_CASE(server_tells_of_each_lost_name_once_when_it_has_to_split),
+        SUITE_CASE(server_is_not_confused_by_a_wildcard_that_is_given_up_half_way),
         SUITE_CASE(server_refuses_what_is_not_protobuf),
         SUITE_END,
     };
