@@ -32,7 +32,8 @@ int web_connect(uint16_t port)
 int web_connect_unix(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    CU_ASSERT_FATAL(strlen(path) < sizeof address.sun_path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     return connected(AF_UNIX, &address, sizeof address);
 }
 

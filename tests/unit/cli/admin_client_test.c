@@ -47,7 +47,8 @@ static void server_start(struct server *server, const char *words)
     strcpy(folder, "/tmp/cli-client-XXXXXX");
     CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/admin.sock", folder);
-    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    CU_ASSERT_FATAL(strlen(path) < sizeof address.sun_path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     CU_ASSERT_EQUAL_FATAL(bind(server->fd, (struct sockaddr *)&address, sizeof address), 0);
     CU_ASSERT_EQUAL_FATAL(listen(server->fd, 1), 0);
     CU_ASSERT_EQUAL_FATAL(pthread_create(&server->thread, NULL, serve, server), 0);
