@@ -4,9 +4,13 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-/* True when something was sent, sent again or asked, and no acknowledgement has come since. A Unix
- * socket never is. */
-static bool is_unanswered(int fd)
+/* A single probe proves nothing: it may be lost, and a receiver answers at most two a second
+ * (tcp_invalid_ratelimit). */
+enum { WATCH_PROOF = 2 };
+
+/* How often something was sent again, or asked, without any acknowledgement since. Always 0 for a
+ * Unix socket. */
+static unsigned count_unanswered(int fd)
 {
     struct tcp_info info = {0};
     socklen_t len = sizeof info;
