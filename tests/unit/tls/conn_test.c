@@ -1,5 +1,6 @@
 /* The life of a connection: handshake, transfer, closing, damage, memory. */
 #include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,6 +287,41 @@ static void control_plane_client_shows_no_certificate(void)
     tls_context_unref(server);
 }
 
+enum { THREADS = 4, ROUNDS = 25 };
+
+static void *shake_hands(void *failures)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        struct pair pair;
+        struct wire plain = {0};
+        open_pair(&pair);
+        bool good = pair_handshake(&pair, 0) && pair_write(&pair, CLIENT, "ping", 4) == TLS_OK &&
+                    pair_read(&pair, SERVER, 0, &plain) == TLS_WANT_INPUT && plain.len == 4;
+        /* And a refusal: BoringSSL keeps errors per thread. */
+        struct pair refused;
+        pair_init(&refused, tls_conn_new_client(web, &web_id, 1), tls_conn_new_server(db));
+        good = good && !pair_handshake(&refused, 0) &&
+               refused.end[CLIENT].err.code == ERR_TLS_ID_MISMATCH;
+        if (!good)
+            __atomic_fetch_add((int *)failures, 1, __ATOMIC_RELAXED);
+        free(plain.bytes);
+        pair_deinit(&pair);
+        pair_deinit(&refused);
+    }
+    return NULL;
+}
+
+static void contexts_serve_several_threads_at_once(void)
+{
+    pthread_t threads[THREADS];
+    int failures = 0;
+    for (int i = 0; i < THREADS; i++)
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, shake_hands, &failures), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    CU_ASSERT_EQUAL(failures, 0);
+}
+
 static size_t heap_bytes(void)
 {
     struct mallinfo2 info = mallinfo2();
@@ -342,6 +378,7 @@ int main(int argc, char **argv)
         SUITE_CASE(control_plane_is_known_by_its_dns_name),
         SUITE_CASE(control_plane_client_shows_no_certificate),
         SUITE_CASE(idle_connection_is_small),
+        SUITE_CASE(contexts_serve_several_threads_at_once),
         SUITE_END,
     };
     root = pki_ca_new("root", PKI_RSA, NULL, NULL); /* as istiod's is */
