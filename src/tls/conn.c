@@ -44,7 +44,7 @@ static struct tls_conn *new_conn(struct tls_context *context, bool server)
         return NULL;
     }
     SSL_set_bio(conn->ssl, bio, bio);
-    /* The configuration is half of what an idle connection would hold otherwise. */
+    /* An idle connection need not hold what only a handshake reads. */
     SSL_set_shed_handshake_config(conn->ssl, 1);
     if (server)
         SSL_set_accept_state(conn->ssl);

@@ -118,10 +118,9 @@ static void waiting_ends_at_the_ceiling(void)
     bytes[8] = 0xfd; /* one byte more than fits */
     CU_ASSERT_EQUAL(sniff(bytes, sizeof start), CLIENT_HELLO_OTHER_TLS);
     /* Records of one byte: the message could fit, what is around it does not. */
-    for (size_t at = 0; at + 6 <= CLIENT_HELLO_MAX; at += 6) {
-        const uint8_t record[] = {0x16, 3, 1, 0, 1, 0};
-        memcpy(bytes + at, record, 6);
-    }
+    static const uint8_t record[] = {0x16, 3, 1, 0, 1, 0};
+    for (size_t at = 0; at < CLIENT_HELLO_MAX + 1; at++)
+        bytes[at] = record[at % 6];
     bytes[5] = 1;
     bytes[17] = 0x20;         /* 8192 */
     bytes[6 * 39 + 5] = 0x1f; /* cipher suites of 7936 bytes */
@@ -179,6 +178,8 @@ static void second_alpn_extension_is_damage(void)
         const uint8_t start[] = {0x16, 3, 1, 0, (uint8_t)(end - 5), 1, 0, 0, (uint8_t)(end - 9)};
         memcpy(bytes, start, sizeof start);
         CU_ASSERT_EQUAL(sniff(bytes, end), count == 1 ? CLIENT_HELLO_MESH : CLIENT_HELLO_OTHER_TLS);
+        bytes[extensions + 1]--; /* the message goes on behind its extensions */
+        CU_ASSERT_EQUAL(sniff(bytes, end), CLIENT_HELLO_OTHER_TLS);
     }
 }
 

@@ -84,6 +84,8 @@ enum tls_status pair_read(struct pair *pair, int i, size_t chunk, struct wire *p
             uint8_t opened[5000];
             size_t got;
             status = tls_conn_read(end->conn, &io, opened, sizeof opened, &got, &end->err);
+            if ((status == TLS_OK) != (got > 0))
+                abort(); /* plaintext comes with TLS_OK and with nothing else */
             if (plain)
                 wire_put(plain, opened, got);
         } while (status == TLS_OK);
