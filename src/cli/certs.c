@@ -27,6 +27,10 @@ static void print_roots(const json_t *bundle, int64_t now)
     struct page_table table;
     const json_t *root;
     size_t i;
+    if (json_array_size(json_object_get(bundle, "roots")) == 0) {
+        page_row("trust bundle", "none yet");
+        return;
+    }
     page_row("trust bundle", "generation %lld, sha256 %s",
              (long long)page_int(bundle, "generation", 0), page_text_or(bundle, "digest", "-"));
     page_table_begin(&table, heads, 4);
@@ -54,8 +58,9 @@ int verb_certs(const struct verb_options *options, struct err *err)
     } else {
         page_row("identity", "%s", page_text_or(certs, "identity", "unknown"));
         print_leaf(certs, now);
-        page_row("renewal", "in %s, %lld so far",
-                 human_duration(page_int(certs, "next_renewal_s", 0), span),
+        int64_t next_s = page_int(certs, "next_renewal_s", 0);
+        page_row("renewal", "%s%s, %lld so far", next_s > 0 ? "in " : "",
+                 next_s > 0 ? human_duration(next_s, span) : "due now",
                  (long long)page_int(certs, "renewals", 0));
         if (page_text(certs, "last_error"))
             page_row("last error", "%s", page_text(certs, "last_error"));

@@ -68,8 +68,9 @@ static void print_status(const json_t *status)
     const char *reason = page_text(status, "state_reason");
     char up[HUMAN_TEXT_MAX], workloads[HUMAN_TEXT_MAX], services[HUMAN_TEXT_MAX];
     char policies[HUMAN_TEXT_MAX];
-    page_row("state", "%s%s%s", page_text_or(status, "state", "unknown"), reason ? ": " : "",
-             reason ? reason : "");
+    const char *state = page_text_or(status, "state", "unknown");
+    bool more = reason && strcmp(reason, state) != 0;
+    page_row("state", "%s%s%s", state, more ? ": " : "", more ? reason : "");
     page_row("identity", "%s", page_text_or(status, "identity", "unknown"));
     if (page_text(status, "pod"))
         page_row("pod", "%s/%s", page_text_or(status, "namespace", "default"),

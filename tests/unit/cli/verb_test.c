@@ -148,9 +148,11 @@ static void status_of_a_proxy_that_is_not_ready_is_3_and_says_why(void)
     outcome_free(&outcome);
     outcome = EXPECT(VERB_NOT_READY, "status", "--json");
     outcome_free(&outcome);
-    stage.status = "{\"state\": \"draining\", \"clock_skew_s\": 5, \"certificate\": {\"not_after\":"
+    stage.status = "{\"state\": \"draining\", \"state_reason\": \"draining\", \"clock_skew_s\": 5, "
+                   "\"certificate\": {\"not_after\":"
                    " 1795521590, \"seconds_left\": -10, \"last_error\": \"no answer\"}}";
     outcome = EXPECT(VERB_NOT_READY, "status");
+    CU_ASSERT(stage_has(outcome.out, "state         draining\n"));
     CU_ASSERT(stage_has(outcome.out, "EXPIRED at 2026-11-24T11:59:50Z, 10s ago"));
     CU_ASSERT(stage_has(outcome.out, "last renewal failed: no answer"));
     CU_ASSERT(stage_has(outcome.out, "clock         5s behind the control plane's\n"));
@@ -181,7 +183,8 @@ static void certs_shows_leaf_renewal_and_roots(void)
     stage.certs = "{\"identity\": \"spiffe://m/ns/a/sa/a\", \"serial\": null, \"last_error\":"
                   " \"the control plane cannot be reached\", \"bundle\": {}}";
     outcome = EXPECT(VERB_DONE, "certs");
-    CU_ASSERT(stage_has(outcome.out, "certificate   none yet\n"));
+    CU_ASSERT(stage_has(outcome.out, "certificate   none yet\nrenewal       due now, 0 so far\n"));
+    CU_ASSERT(stage_has(outcome.out, "trust bundle  none yet\n"));
     CU_ASSERT(stage_has(outcome.out, "last error    the control plane cannot be reached\n"));
     outcome_free(&outcome);
     stage_close();
