@@ -5,13 +5,9 @@
 
 #include "base/clock.h"
 
-struct balance_load {
-    unsigned count;
-    char uid[];
-};
-
-void balance_init(struct balance *balance)
+void balance_init(struct balance *balance, struct timers *timers)
 {
+    balance->timers = timers;
     map_init(&balance->loads);
     balance->random = (uint64_t)clock_now_ms() ^ (uint64_t)(uintptr_t)balance;
 }
@@ -78,6 +74,7 @@ struct balance_load *balance_begin(struct balance *balance, const struct mesh_wo
         load = calloc(1, sizeof *load + size);
         if (!load)
             return NULL;
+        load->waiting = (struct hold_queue){.timers = balance->timers, .max = BALANCE_QUEUE_MAX};
         memcpy(load->uid, workload->uid, size);
         if (!map_set_str(&balance->loads, load->uid, load, NULL)) {
             free(load);

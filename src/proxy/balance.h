@@ -5,15 +5,32 @@
 
 #include "base/map.h"
 #include "mesh/snapshot.h"
+#include "proxy/hold.h"
 
-struct balance_load; /* live connections to one workload */
+enum {
+    /* TLS connections that one worker opens to one workload at once. Thousands started together
+     * would all finish at the end, past the deadline of each; one after another, the first are done
+     * when the last begin. */
+    BALANCE_OPENING_MAX = 128,
+    BALANCE_QUEUE_MAX = 1 << 20, /* the ceiling on connections is lower */
+};
+
+/* One workload that this worker is connected to. */
+struct balance_load {
+    unsigned count;            /* live connections */
+    unsigned opening;          /* of these, those that connect or shake hands */
+    struct hold_queue waiting; /* those that wait for BALANCE_OPENING_MAX to let them */
+    char uid[];
+};
 
 struct balance {
+    struct timers *timers;
     struct map loads; /* workload uid -> struct balance_load */
     uint64_t random;  /* state of a small generator; speed matters here, secrecy does not */
 };
 
-void balance_init(struct balance *balance);
+/* `timers` is borrowed. */
+void balance_init(struct balance *balance, struct timers *timers);
 /* After the last balance_end(). */
 void balance_deinit(struct balance *balance);
 

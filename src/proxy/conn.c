@@ -85,6 +85,7 @@ static void cancel_step(struct conn *conn)
 {
     switch (conn->state) {
     case CONN_HELD:
+    case CONN_QUEUED:
         hold_cancel(&conn->u.opening.step.hold);
         break;
     case CONN_SNIFFING:
@@ -102,9 +103,53 @@ static void cancel_step(struct conn *conn)
     conn_step_ended(conn);
 }
 
+/* Hands the turn on: to whoever has waited longest, who finds it in the next round of the loop, so
+ * that a row of failures does not pile up on the stack. */
+static void give_turn(struct conn *conn)
+{
+    if (!conn->opening)
+        return;
+    conn->opening = false;
+    struct hold *next = conn->load->waiting.first;
+    if (next) {
+        CONN_OF(next, u.opening.step.hold)->opening = true;
+        hold_wake_soon(next);
+    } else {
+        conn->load->opening--;
+    }
+}
+
+void conn_set_load(struct conn *conn)
+{
+    struct balance *balance = &conn->worker->balance;
+    give_turn(conn);
+    balance_end(balance, conn->load);
+    conn->load = balance_begin(balance, conn->destination);
+}
+
+bool conn_take_turn(struct conn *conn, void (*on_wake)(struct hold *, bool))
+{
+    struct err err;
+    struct balance_load *load = conn->load;
+    if (!load || conn->opening)
+        return true;
+    if (load->opening < BALANCE_OPENING_MAX) {
+        load->opening++;
+        conn->opening = true;
+        return true;
+    }
+    if (hold_start(&load->waiting, &conn->u.opening.step.hold, clock_now_ms() + CONN_QUEUE_MS,
+                   on_wake, &err) == ERR_OK)
+        conn->state = CONN_QUEUED;
+    else
+        conn_fail(conn, &err);
+    return false;
+}
+
 static void free_conn(struct conn *conn)
 {
     struct worker *worker = conn->worker;
+    give_turn(conn);
     balance_end(&worker->balance, conn->load);
     stats_gauge_add(stats_of(conn), direction_of(conn), STATS_OPEN, -1);
     atomic_fetch_sub_explicit(&worker->ceiling->live, 1, memory_order_relaxed);
@@ -367,6 +412,7 @@ void conn_relay(struct conn *conn)
         return;
     }
     conn->state = CONN_OPEN;
+    give_turn(conn);
     conn->row = stats_tcp_row(&worker->stats, conn, worker->config->id.text, "-");
     metrics_add(conn->row, STATS_OPENED, 1);
 }

@@ -23,13 +23,17 @@ enum conn_direction { CONN_OUTBOUND, CONN_INBOUND };
 enum conn_state {
     CONN_NEW,
     CONN_HELD,
+    CONN_QUEUED, /* for its turn to open a TLS connection to that workload */
     CONN_SNIFFING,
     CONN_HANDSHAKING,
     CONN_CONNECTING,
     CONN_OPEN,
 };
 
-enum { CONN_POLICY_MAX = 256 };
+enum {
+    CONN_POLICY_MAX = 256,
+    CONN_QUEUE_MS = 60000, /* the longest wait for a turn */
+};
 
 /* Who the far sidecar proved to be. Immutable, reference-counted. */
 struct conn_peer {
@@ -66,6 +70,7 @@ struct conn {
     struct addr_port source_at, original, target; /* target: where far goes */
     uint8_t direction, state;
     bool tls_used, retried;
+    bool opening; /* counted in load->opening */
     bool sniffed_longer;
     bool near_ended; /* the near socket's FIN has been seen */
     union {
@@ -108,6 +113,12 @@ void conn_hold(struct conn *conn, void (*on_wake)(struct hold *, bool), const st
 /* Starts connecting to `target`. */
 void conn_connect(struct conn *conn, const struct addr_port *target,
                   void (*on_done)(struct connect *, int, struct err *));
+/* Takes a place among those that open a TLS connection to the destination's workload; the place is
+ * given back when the connection is open or has failed. False: there is none, and on_wake (as in
+ * hold.h) comes when there is, or the connection has failed and is gone. */
+bool conn_take_turn(struct conn *conn, void (*on_wake)(struct hold *, bool));
+/* Counts the connection as one to its destination, for balance and turns. */
+void conn_set_load(struct conn *conn);
 /* Call first in every callback of a step (hold, sniff timer, connect, handshake): it is over. */
 void conn_step_ended(struct conn *conn);
 /* Starts the TLS handshake on `fd` (near or far) with conn->tls, which is set. */

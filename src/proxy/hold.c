@@ -9,6 +9,8 @@ static void take_out(struct hold *hold)
     *hold->link = hold->next;
     if (hold->next)
         hold->next->link = hold->link;
+    else
+        hold->queue->last = hold->link;
     hold->link = NULL;
     hold->queue->count--;
     timer_stop(hold->queue->timers, &hold->deadline);
@@ -30,11 +32,9 @@ enum err_code hold_start(struct hold_queue *queue, struct hold *hold, int64_t du
         return err_set(err, ERR_BUSY, "%u connections wait already", queue->max);
     if (!timer_start(queue->timers, &hold->deadline, delay_ms > 0 ? delay_ms : 0, on_due))
         return err_set(err, ERR_NO_MEMORY, "no memory for a deadline");
-    hold->next = queue->first;
-    hold->link = &queue->first;
-    if (hold->next)
-        hold->next->link = &hold->next;
-    queue->first = hold;
+    hold->link = queue->first ? queue->last : &queue->first;
+    *hold->link = hold;
+    queue->last = &hold->next;
     queue->count++;
     return ERR_OK;
 }
@@ -43,17 +43,30 @@ void hold_cancel(struct hold *hold)
 {
     if (hold->link)
         take_out(hold);
+    else if (hold->queue)
+        timer_stop(hold->queue->timers, &hold->deadline);
+}
+
+static void on_soon(struct timer *timer)
+{
+    struct hold *hold = (struct hold *)((char *)timer - offsetof(struct hold, deadline));
+    hold->on_wake(hold, false);
+}
+
+void hold_wake_soon(struct hold *hold)
+{
+    take_out(hold);
+    /* It has just given a place in the heap back, so there is one. */
+    timer_start(hold->queue->timers, &hold->deadline, 0, on_soon);
 }
 
 void hold_wake_all(struct hold_queue *queue)
 {
-    /* The list moves to a head of its own, so that a hold that starts again is not woken again. */
-    struct hold *waiting = queue->first;
-    queue->first = NULL;
-    if (waiting)
-        waiting->link = &waiting;
-    while (waiting) {
-        struct hold *hold = waiting;
+    /* Who holds again goes to the end of the queue, behind those that are counted here. */
+    for (unsigned left = queue->count; left > 0; left--) {
+        struct hold *hold = queue->first;
+        if (!hold)
+            return;
         take_out(hold);
         hold->on_wake(hold, false);
     }

@@ -18,7 +18,7 @@ struct hold {
 
 struct hold_queue {
     struct timers *timers;
-    struct hold *first;
+    struct hold *first, **last; /* who came first is woken first */
     unsigned count, max;
 };
 
@@ -29,6 +29,8 @@ enum err_code hold_start(struct hold_queue *queue, struct hold *hold, int64_t du
                          void (*on_wake)(struct hold *, bool), struct err *err);
 /* on_wake does not come. */
 void hold_cancel(struct hold *hold);
+/* Takes one that waits out of the queue; its on_wake(false) comes in the next round of the loop. */
+void hold_wake_soon(struct hold *hold);
 /* Wakes everybody who waits now; who holds again meanwhile is left for the next time. */
 void hold_wake_all(struct hold_queue *queue);
 

@@ -101,9 +101,13 @@ static json_t *describe(const struct listing_item *item, const struct config *co
                         int64_t now_ms)
 {
     static const char *const states[] = {
-        [CONN_NEW] = "waiting",           [CONN_HELD] = "waiting",
-        [CONN_SNIFFING] = "waiting",      [CONN_HANDSHAKING] = "handshaking",
-        [CONN_CONNECTING] = "connecting", [CONN_OPEN] = "open",
+        [CONN_NEW] = "waiting",
+        [CONN_HELD] = "waiting",
+        [CONN_QUEUED] = "waiting",
+        [CONN_SNIFFING] = "waiting",
+        [CONN_HANDSHAKING] = "handshaking",
+        [CONN_CONNECTING] = "connecting",
+        [CONN_OPEN] = "open",
     };
     char source[ADDR_TEXT_MAX], target[ADDR_TEXT_MAX], original[ADDR_TEXT_MAX];
     bool outbound = item->direction == CONN_OUTBOUND;

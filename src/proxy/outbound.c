@@ -99,6 +99,7 @@ static bool needs_tls(const struct conn *conn)
 
 static bool choose_endpoint(struct conn *conn, const struct mesh_workload *except);
 static void dial(struct conn *conn);
+static void on_turn(struct hold *hold, bool expired);
 
 static void on_connect(struct connect *connect, int fd, struct err *err)
 {
@@ -158,8 +159,24 @@ static void dial(struct conn *conn)
         fail(conn, &err, "outbound connection");
         return;
     }
+    if (needs_tls(conn) && !conn_take_turn(conn, on_turn))
+        return;
     struct addr_port target = conn->target;
     conn_connect(conn, &target, on_connect);
+}
+
+static void on_turn(struct hold *hold, bool expired)
+{
+    struct conn *conn = CONN_OF(hold, u.opening.step.hold);
+    struct err err;
+    conn_step_ended(conn);
+    if (expired) {
+        err_set(&err, ERR_TIMEOUT, "%d connections to the workload were being opened for %d s",
+                BALANCE_OPENING_MAX, CONN_QUEUE_MS / 1000);
+        fail(conn, &err, "outbound connection");
+    } else {
+        dial(conn);
+    }
 }
 
 /* --- where to ------------------------------------------------------------------------------- */
@@ -194,8 +211,7 @@ static bool choose_endpoint(struct conn *conn, const struct mesh_workload *excep
         return false;
     conn_set_destination(conn, chosen);
     conn->target = (struct addr_port){.ip = ip, .port = port};
-    balance_end(&worker->balance, conn->load);
-    conn->load = balance_begin(&worker->balance, chosen);
+    conn_set_load(conn);
     return true;
 }
 
@@ -237,6 +253,8 @@ static void route(struct conn *conn)
         return;
     }
     conn_set_destination(conn, target.workload);
+    if (target.workload)
+        conn_set_load(conn);
     dial(conn);
 }
 

@@ -69,7 +69,7 @@ enum err_code worker_init(struct worker *worker, unsigned index, const struct co
         mailbox_open(&worker->mailbox, &worker->loop, worker, err) != ERR_OK)
         return undo_init(worker, err);
     worker->env.user_timeout_ms = config->user_timeout_ms;
-    balance_init(&worker->balance);
+    balance_init(&worker->balance, &worker->timers);
     return ERR_OK;
 }
 

@@ -53,7 +53,7 @@ static void connections_spread_evenly_over_the_endpoints(void)
     const struct mesh_service *service = mesh_find_service(mesh, "shop/web");
     struct balance balance;
     struct balance_load *loads[400];
-    balance_init(&balance);
+    balance_init(&balance, NULL);
     for (int i = 0; i < 400; i++) {
         uint16_t port = 0;
         loads[i] = balance_begin(&balance, balance_pick(&balance, mesh, service, 80, NULL, &port));
@@ -78,7 +78,7 @@ static void who_does_not_serve_the_port_or_was_tried_is_never_picked(void)
     const struct mesh_service *service = mesh_find_service(mesh, "shop/web");
     const struct mesh_workload *tried = mesh_find_workload(mesh, "w0");
     struct balance balance;
-    balance_init(&balance);
+    balance_init(&balance, NULL);
     for (int i = 0; i < 500; i++) {
         uint16_t port = 0;
         const struct mesh_workload *one = balance_pick(&balance, mesh, service, 80, tried, &port);

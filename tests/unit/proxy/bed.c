@@ -324,7 +324,7 @@ static int listen_at(const char *text, struct addr_port *at)
     struct sockaddr_storage bound;
     socklen_t len = sizeof bound;
     must(addr_port_parse(at, text), "parse an address");
-    must(socket_listen(at, false, 64, &fd, &err) == ERR_OK, err.text);
+    must(socket_listen(at, false, 1024, &fd, &err) == ERR_OK, err.text);
     getsockname(fd, (struct sockaddr *)&bound, &len);
     must(addr_from_sockaddr(at, &bound), "read an address");
     return fd;

@@ -1,10 +1,12 @@
 #include "proxy/inbound.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "bed.h"
 #include "suite.h"
 
@@ -119,6 +121,32 @@ static void half_a_client_hello_is_refused_from_anybody(void)
     }
 }
 
+static void what_began_like_tls_has_the_time_of_a_handshake(void)
+{
+    bed_init(&bed);
+    bed_publish(&bed);
+    int64_t began_ms = clock_now_ms();
+    int client = bed_call(&bed, BED_STRANGER);
+    write_bytes(client, half_a_hello, sizeof half_a_hello);
+    CU_ASSERT_EQUAL(bed_next(&bed, client), -ECONNRESET);
+    CU_ASSERT_TRUE(clock_now_ms() - began_ms >= bed.server.config.handshake_timeout_ms);
+    close(client);
+    bed_deinit(&bed);
+}
+
+static void a_record_of_the_address_s_former_owner_is_not_ours(void)
+{
+    bed_init(&bed);
+    bed_publish(&bed);
+    bed.server.config.pod_name = "next-server";
+    int client = bed_call(&bed, BED_STRANGER);
+    bed_write(client, "hello");
+    CU_ASSERT_EQUAL(bed_next(&bed, client), -ECONNRESET);
+    CU_ASSERT_EQUAL(bed_refused(&bed.server, CONN_INBOUND, ERR_CONN_UNKNOWN_WORKLOAD), 1);
+    close(client);
+    bed_deinit(&bed);
+}
+
 static void a_stranger_that_only_half_closes_is_plaintext_at_once(void)
 {
     bed_init(&bed);
@@ -143,6 +171,11 @@ static void a_denied_identity_hears_so_and_is_reset(void)
     int client = bed_dial(&bed, BED_SERVICE_IP ":80");
     CU_ASSERT_EQUAL(bed_next(&bed, client), -ECONNRESET);
     CU_ASSERT_EQUAL(bed_refused(&bed.server, CONN_INBOUND, ERR_CONN_POLICY_DENIED), 1);
+    char *text = NULL;
+    size_t len;
+    CU_ASSERT_EQUAL_FATAL(metrics_render(bed.client.registry, &text, &len, NULL), ERR_OK);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "response_flags=\"tls_alert\""));
+    free(text);
     close(client);
     bed_deinit(&bed);
 }
@@ -287,6 +320,8 @@ int main(int argc, char **argv)
         SUITE_CASE(a_server_that_speaks_first_waits_only_for_the_plaintext_timer),
         SUITE_CASE(a_silent_workload_of_the_mesh_is_refused_at_the_deadline),
         SUITE_CASE(half_a_client_hello_is_refused_from_anybody),
+        SUITE_CASE(what_began_like_tls_has_the_time_of_a_handshake),
+        SUITE_CASE(a_record_of_the_address_s_former_owner_is_not_ours),
         SUITE_CASE(a_stranger_that_only_half_closes_is_plaintext_at_once),
         SUITE_CASE(a_denied_identity_hears_so_and_is_reset),
         SUITE_CASE(a_named_policy_that_has_not_arrived_holds_until_it_does),

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "bed.h"
 #include "suite.h"
 
@@ -225,6 +226,20 @@ static void a_view_without_certificate_or_whole_configuration_is_not_enough(void
     bed_deinit(&bed);
 }
 
+static void an_expired_certificate_of_our_own_is_no_certificate(void)
+{
+    struct err err;
+    bed_init(&bed);
+    struct view *view = view_new(bed.mesh, bed.client.context, true);
+    CU_ASSERT_TRUE(view_usable(view, &err));
+    clock_fake(0, tls_context_identity(bed.client.context)->not_after_s * 1000);
+    CU_ASSERT_FALSE(view_usable(view, &err));
+    CU_ASSERT_EQUAL(err.code, ERR_CONN_NOT_READY);
+    clock_fake(0, -1);
+    view_unref(view);
+    bed_deinit(&bed);
+}
+
 static void waiting_ends_with_a_reset_at_the_deadline(void)
 {
     bed_init(&bed);
@@ -316,6 +331,37 @@ static void the_ceiling_on_connections_is_answered_with_a_reset(void)
     bed_deinit(&bed);
 }
 
+static bool everybody_answered(void *arg)
+{
+    return bed_failed_handshakes(&bed.client, CONN_OUTBOUND, ERR_TLS_TIMEOUT) == *(unsigned *)arg;
+}
+
+static void only_so_many_are_opened_to_one_workload_at_once(void)
+{
+    enum { MORE = 10 };
+    int fds[BALANCE_OPENING_MAX + MORE];
+    unsigned all = BALANCE_OPENING_MAX + MORE;
+    bed_init(&bed);
+    bed.wire_is_plain = true; /* nobody answers, so every one of them times out */
+    bed_publish(&bed);
+    for (unsigned i = 0; i < all; i++)
+        fds[i] = bed_dial(&bed, BED_SERVICE_IP ":80");
+    const struct balance_load *load = bed.client.worker.conns->load;
+    CU_ASSERT_EQUAL(load->opening, BALANCE_OPENING_MAX);
+    CU_ASSERT_EQUAL(load->waiting.count, MORE);
+    close(fds[--all]); /* a clean end is none */
+    struct linger now = {.l_onoff = 1};
+    setsockopt(fds[all - 1], SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fds[--all]); /* a reset is */
+    CU_ASSERT_TRUE(bed_run(&bed, everybody_answered, &(unsigned){all + 1}));
+    bed_settle(&bed);
+    CU_ASSERT_EQUAL(bed.client.worker.conn_count, 0);
+    CU_ASSERT_EQUAL(bed.client.worker.balance.loads.count, 0);
+    while (all > 0)
+        close(fds[--all]);
+    bed_deinit(&bed);
+}
+
 int main(int argc, char **argv)
 {
     static const struct suite_case cases[] = {
@@ -329,11 +375,13 @@ int main(int argc, char **argv)
         SUITE_CASE(a_refused_endpoint_is_replaced_by_another_once),
         SUITE_CASE(nothing_leaves_before_certificate_and_configuration),
         SUITE_CASE(a_view_without_certificate_or_whole_configuration_is_not_enough),
+        SUITE_CASE(an_expired_certificate_of_our_own_is_no_certificate),
         SUITE_CASE(waiting_ends_with_a_reset_at_the_deadline),
         SUITE_CASE(an_application_that_resets_while_it_waits_is_forgotten),
         SUITE_CASE(an_application_that_half_closes_while_it_waits_is_served),
         SUITE_CASE(a_workload_calls_itself_in_plaintext_if_policy_lets_it),
         SUITE_CASE(the_ceiling_on_connections_is_answered_with_a_reset),
+        SUITE_CASE(only_so_many_are_opened_to_one_workload_at_once),
         SUITE_END,
     };
     return suite_main("proxy/outbound", cases, argc, argv);
