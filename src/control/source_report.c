@@ -2,7 +2,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static void add(struct source_report *report, bool warning, unsigned line, unsigned column,
                 const char *format, va_list list)
@@ -38,19 +37,21 @@ void source_report_warning(struct source_report *report, unsigned line, unsigned
     va_end(list);
 }
 
-static int compare(const void *left, const void *right)
+static bool comes_before(const struct source_problem *a, const struct source_problem *b)
 {
-    const struct source_problem *a = left, *b = right;
-    if (a->line != b->line)
-        return a->line < b->line ? -1 : 1;
-    if (a->column != b->column)
-        return a->column < b->column ? -1 : 1;
-    return 0;
+    return a->line < b->line || (a->line == b->line && a->column < b->column);
 }
 
+/* Stable: problems at one place stay in the order in which they were found. */
 void source_report_sort(struct source_report *report)
 {
-    qsort(report->items, report->count, sizeof report->items[0], compare);
+    for (unsigned i = 1; i < report->count; i++) {
+        const struct source_problem moving = report->items[i];
+        unsigned to = i;
+        for (; to > 0 && comes_before(&moving, &report->items[to - 1]); to--)
+            report->items[to] = report->items[to - 1];
+        report->items[to] = moving;
+    }
 }
 
 const char *source_report_line(const struct source_problem *problem, const char *file,
