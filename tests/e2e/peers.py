@@ -150,7 +150,7 @@ class EchoServer:
     """Echoes every connection in one thread until close(); a half-closed client gets the rest of its bytes."""
 
     def __init__(self, pod, port=0, family=socket.AF_INET, host=None):
-        self.listener = pod.listen(port, family, host)
+        self.pod, self.listener = pod, pod.listen(port, family, host)
         self.port = self.listener.getsockname()[1]
         self.accepted, self.resets = 0, 0
         self._stop_r, self._stop_w = os.pipe()
