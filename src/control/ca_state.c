@@ -1,10 +1,12 @@
 #include "control/ca_state.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +18,10 @@ enum { ROOT, ROOT_KEY, ISSUER, ISSUER_KEY, TOKEN_KEY, FILES };
 
 static const char *const names[FILES] = {"root.pem", "root-key.pem", "issuer.pem", "issuer-key.pem",
                                          "token-key.pem"};
+
+/* Where a first start is prepared, and the file that says that everything is there. */
+#define NEW ".new"
+#define COMPLETE "complete"
 
 static void forget(char *text)
 {
@@ -54,31 +60,75 @@ static enum err_code make_texts(char *texts[FILES], struct err *err)
     return code;
 }
 
-static void remove_folder(const char *folder)
+static const char *new_path(const char *folder, const char *name, char path[STATE_PATH_MAX])
 {
-    char path[STATE_PATH_MAX];
-    for (int i = 0; i < FILES; i++)
-        unlink(path_of(folder, i, path));
-    rmdir(folder);
+    snprintf(path, STATE_PATH_MAX, "%s/" NEW "%s%s", folder, name[0] ? "/" : "", name);
+    return path;
 }
 
-/* rename(2) takes the place of an empty folder or of none; of a folder with anything in it, never.
+static enum err_code sync_folder(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int failed = fd < 0 || fsync(fd) < 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return failed ? err_sys(err, ERR_SYSTEM, failed, "sync %s", path) : ERR_OK;
+}
+
+/* Moves what is still in .new to where it belongs, and .new away. Again after a crash, as often as
+ * it takes: `complete` goes last. */
+static enum err_code move_in(const char *folder, struct err *err)
+{
+    char from[STATE_PATH_MAX], to[STATE_PATH_MAX];
+    for (int i = 0; i < FILES; i++) {
+        if (rename(new_path(folder, names[i], from), path_of(folder, i, to)) < 0 && errno != ENOENT)
+            return err_sys(err, ERR_SYSTEM, errno, "move %s to %s", from, to);
+    }
+    enum err_code code = sync_folder(folder, err);
+    if (code != ERR_OK)
+        return code;
+    unlink(new_path(folder, COMPLETE, from));
+    if (rmdir(new_path(folder, "", from)) < 0)
+        return err_sys(err, ERR_SYSTEM, errno, "remove %s", from);
+    return sync_folder(folder, err);
+}
+
+/* After a crash: the first start is finished where it had everything, forgotten where it had not.
  */
+static enum err_code recover(const char *folder, struct err *err)
+{
+    char path[STATE_PATH_MAX];
+    if (access(new_path(folder, "", path), F_OK) < 0)
+        return ERR_OK;
+    if (access(new_path(folder, COMPLETE, path), F_OK) == 0)
+        return move_in(folder, err);
+    DIR *dir = opendir(new_path(folder, "", path));
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+    if (dir)
+        closedir(dir);
+    if (rmdir(path) < 0)
+        return err_sys(err, ERR_SYSTEM, errno, "remove %s, left by an unfinished first start",
+                       path);
+    return ERR_OK;
+}
+
 static enum err_code create(const char *folder, struct err *err)
 {
     char *texts[FILES] = {0};
-    char fresh[4200], path[STATE_PATH_MAX];
-    snprintf(fresh, sizeof fresh, "%s.new-XXXXXX", folder);
+    char path[STATE_PATH_MAX];
     enum err_code code = make_texts(texts, err);
-    if (code == ERR_OK && !mkdtemp(fresh))
-        code = err_sys(err, ERR_SYSTEM, errno, "make a folder beside %s", folder);
-    bool made = code == ERR_OK;
+    if (code == ERR_OK && mkdir(new_path(folder, "", path), 0700) < 0)
+        code = err_sys(err, ERR_SYSTEM, errno, "make %s", path);
     for (int i = 0; code == ERR_OK && i < FILES; i++)
-        code = file_write_atomic(path_of(fresh, i, path), texts[i], strlen(texts[i]), 0600, err);
-    if (code == ERR_OK && rename(fresh, folder) < 0)
-        code = err_sys(err, ERR_SYSTEM, errno, "move the new state to %s", folder);
-    if (made && code != ERR_OK)
-        remove_folder(fresh);
+        code = file_write_atomic(new_path(folder, names[i], path), texts[i], strlen(texts[i]), 0600,
+                                 err);
+    if (code == ERR_OK)
+        code = file_write_atomic(new_path(folder, COMPLETE, path), "", 0, 0600, err);
+    if (code == ERR_OK)
+        code = move_in(folder, err);
     for (int i = 0; i < FILES; i++)
         forget(texts[i]);
     return code;
@@ -103,9 +153,24 @@ static enum err_code read_file(const char *folder, int file, char **text, struct
             "%s holds a private key and has mode %03o, so that others can read it; expected "
             "600",
             path, (unsigned)about.st_mode & 0777);
+    if (about.st_uid != geteuid() && about.st_uid != 0)
+        return err_set(err, ERR_CA_STATE, "%s belongs to uid %u, expected uid %u", path,
+                       (unsigned)about.st_uid, (unsigned)geteuid());
     enum err_code code = file_read(path, STATE_FILE_MAX, text, &len, err);
     if (code == ERR_OK && strlen(*text) != len)
         code = err_set(err, ERR_CA_STATE, "%s is not PEM text", path);
+    return code;
+}
+
+/* The root's key is not needed until the issuer is renewed, years from now; a wrong one is better
+ * found today. */
+static enum err_code check_root_key(const struct ca_state *state, const char *root_pem,
+                                    struct err *err)
+{
+    char *trial = NULL;
+    enum err_code code = ca_make_issuer(state->root_key, root_pem, state->issuer_key,
+                                        "Handfast issuer", &trial, err);
+    free(trial);
     return code;
 }
 
@@ -121,6 +186,8 @@ static enum err_code parse(struct ca_state *state, char *const texts[FILES], str
             tls_key_parse_pem(&state->token_key, texts[TOKEN_KEY], strlen(texts[TOKEN_KEY]), err);
     if (code == ERR_OK)
         code = ca_new(&state->ca, state->issuer_key, texts[ISSUER], texts[ROOT], err);
+    if (code == ERR_OK)
+        code = check_root_key(state, texts[ROOT], err);
     if (code != ERR_OK)
         return code;
     state->token_public_key = signature_key_of(state->token_key);
@@ -137,17 +204,40 @@ static bool is_fresh(const char *folder)
     return true;
 }
 
+/* Opens and locks the folder, made if it is not there. */
+static enum err_code lock(struct ca_state *state, struct err *err)
+{
+    struct stat about;
+    if (mkdir(state->folder, 0700) < 0 && errno != EEXIST)
+        return err_sys(err, ERR_SYSTEM, errno, "make the folder");
+    state->lock_fd = open(state->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (state->lock_fd < 0 || fstat(state->lock_fd, &about) < 0)
+        return err_sys(err, ERR_SYSTEM, errno, "open the folder");
+    if (flock(state->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        return err_set(err, ERR_BUSY, "another process is at work on it");
+    bool fresh = is_fresh(state->folder);
+    if (fresh && fchmod(state->lock_fd, 0700) < 0)
+        return err_sys(err, ERR_SYSTEM, errno, "set the folder's mode");
+    if (!fresh && about.st_mode & 077)
+        return err_set(err, ERR_CA_STATE,
+                       "the folder has mode %03o, so that others can look in; expected 700",
+                       (unsigned)about.st_mode & 0777);
+    return ERR_OK;
+}
+
 enum err_code ca_state_open(struct ca_state *state, const char *folder, struct err *err)
 {
     char *texts[FILES] = {0};
-    enum err_code code = ERR_OK;
-    *state = (struct ca_state){0};
+    *state = (struct ca_state){.lock_fd = -1};
     if (snprintf(state->folder, sizeof state->folder, "%s", folder) >=
         (int)sizeof state->folder - 32)
         return err_set(err, ERR_CA_STATE, "the path of the state folder is too long");
     for (size_t len = strlen(state->folder); len > 1 && state->folder[len - 1] == '/'; len--)
         state->folder[len - 1] = 0;
-    if (is_fresh(state->folder))
+    enum err_code code = lock(state, err);
+    if (code == ERR_OK)
+        code = recover(state->folder, err);
+    if (code == ERR_OK && is_fresh(state->folder))
         code = create(state->folder, err);
     for (int i = 0; code == ERR_OK && i < FILES; i++)
         code = read_file(state->folder, i, &texts[i], err);
@@ -170,7 +260,9 @@ void ca_state_close(struct ca_state *state)
     tls_key_unref(state->token_key);
     if (state->token_public_key)
         signature_key_unref(state->token_public_key);
-    *state = (struct ca_state){0};
+    if (state->lock_fd >= 0)
+        close(state->lock_fd);
+    *state = (struct ca_state){.lock_fd = -1};
 }
 
 enum err_code ca_state_renew_if_due(struct ca_state *state, bool *renewed, struct err *err)

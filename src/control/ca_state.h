@@ -1,9 +1,12 @@
 /* The authority's state on disk: a folder with a root, an issuing intermediate and the key that
  * signs tokens.
  *
- *   first start: everything is written into a folder beside it, synced, and renamed into place: all
- * or nothing later: files that others may read, a part that is missing, an expired issuer ->
- * refused with a sentence
+ *   first start -> everything is written and synced into .new inside the folder, then the file
+ *                  `complete` is; only then are the files moved into the folder, one by one
+ *   a crash     -> .new without `complete` is thrown away; with it, the next start moves the rest.
+ *                  (The folder itself may be a mount point, so it is not what is renamed.)
+ *   later       -> keys that others may read, a part that is missing or fits not, an expired
+ * issuer, another process at work on it: refused with a sentence
  *
  * Blocking; main thread. */
 #ifndef CA_STATE_H
@@ -14,13 +17,14 @@
 
 struct ca_state {
     char folder[4096];
+    int lock_fd; /* the folder, locked for as long as it is open */
     struct ca *ca;
     struct tls_key *root_key, *issuer_key, *token_key;
     struct signature_key *token_public_key;
 };
 
-/* Opens `folder`, or makes it. ERR_CA_STATE (half a state, permissions, expiry), ERR_SYSTEM,
- * ERR_NO_MEMORY; nothing to undo then. */
+/* Opens `folder`, or makes it and what belongs in it. ERR_CA_STATE (half a state, permissions,
+ * expiry), ERR_BUSY (another process has it), ERR_SYSTEM, ERR_NO_MEMORY; nothing to undo then. */
 enum err_code ca_state_open(struct ca_state *state, const char *folder, struct err *err);
 void ca_state_close(struct ca_state *state);
 
