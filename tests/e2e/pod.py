@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import struct
+import subprocess
 
 from netns import Namespace
 from process import PROXY_UID, Process, wait_for
@@ -128,8 +129,12 @@ class Pod(Namespace):
         return entries
 
     def handfast(self, verb, *args):
-        """`handfast VERB --json` as this pod's operator: the parsed answer."""
-        return json.loads(self.run([self.mesh.binary("handfast"), verb, *args, "--json", "--admin-socket", self.admin]))
+        """`handfast VERB --json` as this pod's operator: the parsed answer. Its exit status says how the pod is."""
+        argv = [self.mesh.binary("handfast"), verb, *args, "--json", "--admin-socket", self.admin]
+        done = subprocess.run(argv, capture_output=True, text=True)
+        if not done.stdout.startswith("{"):
+            raise RuntimeError(f"{' '.join(argv)}: exit {done.returncode}: {done.stdout}{done.stderr}")
+        return json.loads(done.stdout)
 
     # --- what applications do ------------------------------------------------------------------------------------
     def address(self, family=socket.AF_INET):

@@ -17,7 +17,7 @@ PIECE = 16 << 10
 
 class Rotation(MeshCase):
     proxy = {"certificate_ttl_s": TTL_S}
-    away_ttl = 90  # a certificate must outlive the control plane's absence
+    away_ttl = 50  # renewal falls into the absence, expiry does not
 
     def live(self, stop, pairs):
         """One thread for all live connections: pieces go through each of them in turn and are compared."""
@@ -113,12 +113,12 @@ class Rotation(MeshCase):
             self.mesh.control.start()
             self.wait_for("the proxies have it back", lambda: all(
                 pod.metric("handfast_control_connected") == 1 for pod in (self.a, self.b)), 40)
-        self.under_load(AWAY_S + 5, away)
+        self.under_load(AWAY_S + 15, away)
         if not DIRECT:
             self.assert_nothing_failed(since)
             for pod in (self.a, self.b):
                 self.wait_for(f"{pod.pod_name} renewed afterwards", lambda: pod.metric(
-                    "handfast_certificate_seconds_left") > self.away_ttl * 0.3, 60, 0.5)
+                    "handfast_certificate_seconds_left") > self.away_ttl * 0.4, 60, 0.5)
             self.mesh.control.process.expect_exit.add(-signal.SIGKILL)
 
 
