@@ -11,8 +11,10 @@
 enum {
     SEND_DEADLINE_MS = 30000,
     NODE_DEADLINE_MS = 30000,
-    EXPIRY_MAX_S = 366 * 86400, /* no stream lives longer, whatever its token says */
 };
+
+/* A stream whose token says more ends after this: a year. */
+static const int64_t expiry_max_ms = INT64_C(366) * 86400 * 1000;
 
 struct stream {
     struct stream **link, *next;
@@ -242,18 +244,26 @@ static struct stream *stream_new(struct xds_server *server, const struct xds_pee
     return NULL;
 }
 
+/* Until the token expires; at most expiry_max_ms, which is also the answer when it never does. */
+static int64_t time_left_ms(const struct xds_peer *peer)
+{
+    if (!peer->expires_wall_s || peer->expires_wall_s - clock_wall_s() > expiry_max_ms / 1000)
+        return expiry_max_ms;
+    return peer->expires_wall_s * 1000 - clock_wall_ms();
+}
+
 void xds_server_open(struct xds_server *server, struct rpc_call *call, const struct xds_peer *peer)
 {
     static const struct rpc_call_events events = {.on_message = on_message,
                                                   .on_sent = on_sent,
                                                   .on_half_closed = on_half_closed,
                                                   .on_end = on_end};
-    int64_t left_s = peer->expires_wall_s - clock_wall_s();
+    int64_t left_ms = time_left_ms(peer);
     if (server->closing || server->stats.streams >= server->config.streams_max) {
         refuse(server, call, RPC_RESOURCE_EXHAUSTED, "too many streams");
         return;
     }
-    if (peer->expires_wall_s && left_s <= 0) {
+    if (left_ms <= 0) {
         refuse(server, call, RPC_UNAUTHENTICATED, "token_expired: the token has expired");
         return;
     }
@@ -274,8 +284,7 @@ void xds_server_open(struct xds_server *server, struct rpc_call *call, const str
     server->stats.streams_opened++;
     start_timer(stream, &stream->node_deadline, server->config.node_deadline_ms, on_node_deadline);
     if (peer->expires_wall_s)
-        start_timer(stream, &stream->expiry, (left_s < EXPIRY_MAX_S ? left_s : EXPIRY_MAX_S) * 1000,
-                    on_expired);
+        start_timer(stream, &stream->expiry, left_ms, on_expired);
 }
 
 /* --- publishing --------------------------------------------------------------------------------
