@@ -238,12 +238,22 @@ static enum err_code adopt(struct identity *identity, struct err *err)
     return ERR_OK;
 }
 
+/* How long the certificate lives from now on. By our clock when it agrees with the issuer's:
+ * certificates know whole seconds only, and one that lives for two may have lost half of one. */
+static int64_t life_ms(const struct identity *identity, const struct tls_identity_info *info)
+{
+    int64_t issued_ms = (info->not_after_s - info->not_before_s - IDENTITY_BACKDATED_S) * 1000;
+    int64_t rest_ms = info->not_after_s * 1000 - clock_wall_ms();
+    bool agree = identity->skew_s >= -1 && identity->skew_s <= 1;
+    int64_t life = agree && rest_ms < issued_ms ? rest_ms : issued_ms;
+    return life > 0 ? life : 0;
+}
+
 static void succeed(struct identity *identity)
 {
     char until[CLOCK_TEXT_MAX];
     const struct tls_identity_info *info = tls_context_identity(identity->context);
-    int64_t life_ms = (info->not_after_s - info->not_before_s - IDENTITY_BACKDATED_S) * 1000;
-    int64_t wait_ms = identity_renewal_ms(life_ms > 0 ? life_ms : 0);
+    int64_t wait_ms = identity_renewal_ms(life_ms(identity, info));
     backoff_reset(&identity->backoff);
     identity->renewals++;
     identity->last_error = (struct err){0};

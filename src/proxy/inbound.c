@@ -160,14 +160,26 @@ static void on_handshake(struct handshake *handshake, enum err_code code, struct
         authorize(conn);
 }
 
+static void start_tls(struct conn *conn);
+
+static void on_tls_wake(struct hold *hold, bool expired)
+{
+    struct conn *conn = CONN_OF(hold, u.opening.step.hold);
+    (void)expired; /* conn_hold() refuses to wait longer */
+    conn_step_ended(conn);
+    start_tls(conn);
+}
+
 static void start_tls(struct conn *conn)
 {
     struct err err;
-    conn_unwatch(conn);
     if (!view_usable(conn->worker->view, &err)) {
-        fail(conn, &err, "inbound TLS");
+        /* It was usable when the connection began: a certificate that is renewed at its last
+         * moment. */
+        conn_hold(conn, on_tls_wake, &err);
         return;
     }
+    conn_unwatch(conn);
     conn->tls = tls_conn_new_server(conn->worker->view->context);
     if (!conn->tls) {
         err_set(&err, ERR_NO_MEMORY, "no memory for a TLS connection");

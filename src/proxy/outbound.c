@@ -58,6 +58,16 @@ static void on_handshake(struct handshake *handshake, enum err_code code, struct
         conn_relay(conn);
 }
 
+static void start_tls(struct conn *conn);
+
+static void on_tls_wake(struct hold *hold, bool expired)
+{
+    struct conn *conn = CONN_OF(hold, u.opening.step.hold);
+    (void)expired; /* conn_hold() refuses to wait longer */
+    conn_step_ended(conn);
+    start_tls(conn);
+}
+
 /* The peer must be exactly who the record says. */
 static void start_tls(struct conn *conn)
 {
@@ -67,7 +77,9 @@ static void start_tls(struct conn *conn)
     const struct mesh_workload *to = conn->destination;
     const char *domain = mesh_workload_trust_domain(to, mesh_snapshot_trust_domain(view->snapshot));
     if (!view_usable(view, &err)) {
-        fail(conn, &err, "outbound TLS");
+        /* It was usable when the connection began: a certificate that is renewed at its last
+         * moment. */
+        conn_hold(conn, on_tls_wake, &err);
         return;
     }
     if (!spiffe_make(&expected, domain, to->namespace, mesh_workload_account(to))) {
