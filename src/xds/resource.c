@@ -7,6 +7,7 @@
 
 #include "envoy/service/discovery/v3/discovery.pb-c.h"
 #include "mesh/block.h"
+#include "xds/wire.h"
 
 enum { WIRE_MAX = 3 << 20 };
 

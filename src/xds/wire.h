@@ -9,6 +9,11 @@
 
 #include "base/err.h"
 
+/* protoc-c's initialisers cast constness away, which clang blames on whoever uses them. */
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wcast-qual"
+#endif
+
 struct xds_chunk;
 
 /* Memory for messages that live and die together. */

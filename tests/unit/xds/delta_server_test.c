@@ -6,6 +6,7 @@
 
 #include "kit.h"
 #include "suite.h"
+#include "xds/wire.h"
 
 struct world {
     struct xds_store store;
