@@ -92,7 +92,9 @@ void *xds_unpack(struct xds_arena *arena, const ProtobufCMessageDescriptor *desc
 {
     arena->allocator.allocator_data = arena;
     arena->exhausted = arena->no_memory = false;
-    arena->limit = arena->used + len * growth + SLACK;
+    size_t allowed = len < XDS_UNPACK_MAX_BYTES / growth ? len * growth : XDS_UNPACK_MAX_BYTES;
+    allowed += SLACK;
+    arena->limit = arena->used + allowed;
     void *message = protobuf_c_message_unpack(descriptor, &arena->allocator, len, data);
     if (message)
         return message;
@@ -101,7 +103,7 @@ void *xds_unpack(struct xds_arena *arena, const ProtobufCMessageDescriptor *desc
                 len);
     else if (arena->exhausted)
         err_set(err, ERR_TOO_LARGE, "a %s of %zu bytes would take more than %zu bytes of memory",
-                descriptor->short_name, len, len * growth + SLACK);
+                descriptor->short_name, len, allowed);
     else
         err_set(err, ERR_XDS_MALFORMED, "%zu bytes are not a valid %s", len,
                 descriptor->short_name);

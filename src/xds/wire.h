@@ -33,6 +33,8 @@ enum {
     XDS_GROWTH_RESOURCE = 128 /* matches of a policy have many fields */
 };
 
+enum { XDS_UNPACK_MAX_BYTES = 64 << 20 /* in memory, whatever the growth */ };
+
 /* Memory is taken as it is needed; nothing to undo when the arena was never used. */
 void xds_arena_init(struct xds_arena *arena);
 void xds_arena_deinit(struct xds_arena *arena);
@@ -41,8 +43,8 @@ void xds_arena_deinit(struct xds_arena *arena);
  */
 void *xds_arena_take(struct xds_arena *arena, size_t size);
 
-/* Parses `len` bytes into at most len * growth bytes and 64 KiB; the message lives as long as the
- * arena. NULL: ERR_XDS_MALFORMED, ERR_TOO_LARGE, ERR_NO_MEMORY. */
+/* Parses `len` bytes into at most len * growth bytes (and XDS_UNPACK_MAX_BYTES) and 64 KiB; the
+ * message lives as long as the arena. NULL: ERR_XDS_MALFORMED, ERR_TOO_LARGE, ERR_NO_MEMORY. */
 void *xds_unpack(struct xds_arena *arena, const ProtobufCMessageDescriptor *descriptor,
                  const void *data, size_t len, size_t growth, struct err *err);
 
