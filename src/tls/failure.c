@@ -29,6 +29,8 @@ static enum err_code code_for(int reason, bool done)
     case SSL_R_ECC_CERT_NOT_FOR_SIGNING:
     case SSL_R_UNKNOWN_CERTIFICATE_TYPE:
         return ERR_TLS_BAD_CERTIFICATE;
+    case SSL_R_KEY_USAGE_BIT_INCORRECT:
+        return ERR_TLS_KEY_USAGE;
     case SSL_R_BAD_SIGNATURE:
         return ERR_TLS_SIGNATURE;
     case SSL_R_WRONG_VERSION_NUMBER:
@@ -49,6 +51,8 @@ static const char *expectation(enum err_code code)
         return ", expected TLS 1.3";
     case ERR_TLS_NO_CERTIFICATE:
         return ", expected a client certificate of the mesh";
+    case ERR_TLS_KEY_USAGE:
+        return " in the peer's certificate, expected digitalSignature";
     case ERR_TLS_SIGNATURE:
         return " in the handshake, expected one by the key of the peer's certificate";
     default:
