@@ -149,7 +149,7 @@ static void state_refuses_parts_of_another_state(void)
         snprintf(mine, sizeof mine, "state/%s", files[i]);
         snprintf(kept, sizeof kept, "other/%s", files[i]);
         rename(folder_path(&base, mine), folder_path(&base, "kept"));
-        link(folder_path(&base, kept), folder_path(&base, mine));
+        CU_ASSERT_EQUAL(link(folder_path(&base, kept), folder_path(&base, mine)), 0);
         CU_ASSERT_EQUAL(open_again(), ERR_CA_STATE);
         rename(folder_path(&base, "kept"), folder_path(&base, mine));
     }

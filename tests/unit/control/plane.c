@@ -99,12 +99,22 @@ static void discard(struct mail *mail)
     free(mail);
 }
 
-void plane_stop(struct plane *plane)
+void plane_end(struct plane *plane)
 {
     struct mail *mail = calloc(1, sizeof *mail);
     CU_ASSERT_FATAL(mail != NULL);
     *mail = (struct mail){.deliver = deliver_end, .discard = discard};
     mailbox_post(&plane->control.mailbox, mail);
+}
+
+void plane_stop(struct plane *plane)
+{
+    plane_end(plane);
+    plane_join(plane);
+}
+
+void plane_join(struct plane *plane)
+{
     pthread_join(plane->thread, NULL);
     folder_remove(&plane->folder);
 }

@@ -27,6 +27,9 @@ extern const char plane_mesh[];
 void plane_start(struct plane *plane, const char *mesh);
 /* As SIGTERM does; everything is freed. */
 void plane_stop(struct plane *plane);
+/* The same in two steps: the beginning of the end, and waiting for it. */
+void plane_end(struct plane *plane);
+void plane_join(struct plane *plane);
 
 /* A token for a service account of shop, as `handfast token` makes it; the caller frees it. */
 char *plane_token(struct plane *plane, const char *service_account);
