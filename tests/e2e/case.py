@@ -33,7 +33,8 @@ class MeshCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         program = os.path.splitext(os.path.basename(sys.argv[0]))[0]
-        cls.mesh = Mesh(f"{program}-{cls.__name__}", cls.pods, cls.services, cls.policies, cls.mtls,
+        name = f"{program}-{cls.__name__}" + ("-direct" if DIRECT else "")
+        cls.mesh = Mesh(name, cls.pods, cls.services, cls.policies, cls.mtls,
                         proxy=cls.proxy, control=cls.control).up()
         for name, pod in cls.mesh.pods.items():
             setattr(cls, name.replace("-", "_"), pod)
