@@ -27,6 +27,10 @@ static void on_authenticated(struct authenticator_call *question, enum err_code 
         authenticator_refuse(call, err);
         return;
     }
+    if (!ads->xds) {
+        rpc_call_finish(call, RPC_UNAVAILABLE, "the control plane ends");
+        return;
+    }
     const struct xds_peer peer = {.namespace = subject.ns,
                                   .service_account = subject.service_account,
                                   .expires_wall_s = subject.expires_s};
@@ -195,4 +199,5 @@ void ads_deinit(struct ads *ads)
     timer_stop(ads->timers, &ads->settle);
     policies_free(&ads->published, &ads->published_count);
     policies_free(&ads->wanted, &ads->wanted_count);
+    ads->xds = NULL;
 }

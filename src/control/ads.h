@@ -40,7 +40,7 @@ void ads_open(struct ads *ads, struct rpc_call *call);
 void ads_publish(struct ads *ads, struct compiled *compiled);
 /* Publishes the trust bundle, PEM. ERR_NO_MEMORY, ERR_TOO_LARGE. */
 enum err_code ads_publish_bundle(struct ads *ads, const char *pem, struct err *err);
-/* Frees what it holds; the xds server is the caller's. */
+/* Frees what it holds, and refuses streams from now on; the xds server is the caller's. */
 void ads_deinit(struct ads *ads);
 
 #endif

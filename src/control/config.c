@@ -80,6 +80,8 @@ void config_defaults(struct config *config)
                               .metrics_port = 15014,
                               .ttl_s = 86400,
                               .ttl_max_s = 7 * 86400,
+                              .handshake_ms = LISTENER_HANDSHAKE_MS,
+                              .unproven_ms = LISTENER_UNPROVEN_MS,
                               .log_format = LOG_FORMAT_TEXT,
                               .log_level = LOG_LEVEL_INFO};
 }

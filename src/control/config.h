@@ -20,7 +20,8 @@ struct config {
     const char *dns_names[CA_DNS_NAMES_MAX];
     unsigned dns_count;
     int64_t metrics_port;
-    int64_t ttl_s, ttl_max_s; /* of certificates: when none is asked for, and at most */
+    int64_t ttl_s, ttl_max_s;          /* of certificates: when none is asked for, and at most */
+    int64_t handshake_ms, unproven_ms; /* deadlines of the listener; no options */
     enum log_format log_format;
     enum log_level log_level;
 };

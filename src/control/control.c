@@ -214,8 +214,13 @@ static enum err_code start_ports(struct control *control, struct err *err)
                                         &context, &control->server_renew_at_s, err);
     if (code != ERR_OK)
         return code;
-    code = control_listener_open(&control->listener, &control->env, control->server, context,
-                                 &control->tally, config->listen, config->listen_count, err);
+    control->listener = (struct control_listener){.env = &control->env,
+                                                  .server = control->server,
+                                                  .tally = &control->tally,
+                                                  .handshake_ms = config->handshake_ms,
+                                                  .unproven_ms = config->unproven_ms};
+    code = control_listener_open(&control->listener, context, config->listen, config->listen_count,
+                                 err);
     tls_context_unref(context);
     if (code != ERR_OK)
         return code;

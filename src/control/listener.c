@@ -60,7 +60,7 @@ static void note_refused(struct control_listener *listener, const struct addr_po
 
 static void finish_close(struct control_listener *listener)
 {
-    if (!listener->closing || listener->carriers || listener->server)
+    if (listener->carriers || listener->server)
         return;
     timer_stop(listener->env->timers, &listener->grace);
     map_deinit(&listener->per_address);
@@ -73,7 +73,7 @@ static void finish_close(struct control_listener *listener)
 static void carrier_free(struct carrier *carrier)
 {
     struct control_listener *listener = carrier->listener;
-    if (carrier->connection && !listener->closing)
+    if (carrier->connection && !listener->server_closed)
         rpc_connection_close(carrier->connection);
     if (carrier->fd >= 0)
         socket_close_reset(carrier->fd);
@@ -188,7 +188,7 @@ static void take(struct control_listener *listener, int fd, const struct addr_po
     if (!carrier->tls)
         err_set(&err, ERR_NO_MEMORY, "no memory for a TLS connection");
     else if (handshake_start(&carrier->u.handshake, listener->env, fd, carrier->tls,
-                             LISTENER_HANDSHAKE_MS, on_handshake, &err) == ERR_OK) {
+                             listener->handshake_ms, on_handshake, &err) == ERR_OK) {
         listener->handshakes++;
         return;
     }
@@ -226,10 +226,10 @@ static bool is_overdue(struct carrier *carrier)
     if (!carrier->relaying || carrier->overdue)
         return carrier->relaying;
     carrier->overdue = carrier->u.relay.side[0].read_ended;
-    if (carrier->proven || clock_now_ms() - carrier->since_ms < LISTENER_UNPROVEN_MS)
+    if (carrier->proven || clock_now_ms() - carrier->since_ms < carrier->listener->unproven_ms)
         return false;
-    err_set(&err, ERR_TOKEN_MISSING, "no call with a good token came within %d s",
-            LISTENER_UNPROVEN_MS / 1000);
+    err_set(&err, ERR_TOKEN_MISSING, "no call with a good token came within %lld ms",
+            (long long)carrier->listener->unproven_ms);
     note_refused(carrier->listener, &carrier->from, &err);
     return true;
 }
@@ -285,13 +285,10 @@ static enum err_code open_socket(struct control_listener *listener, const struct
     return ERR_OK;
 }
 
-enum err_code control_listener_open(struct control_listener *listener, struct relay_env *env,
-                                    struct rpc_server *server, struct tls_context *context,
-                                    struct tally *tally, const struct addr_port *at, unsigned count,
-                                    struct err *err)
+enum err_code control_listener_open(struct control_listener *listener, struct tls_context *context,
+                                    const struct addr_port *at, unsigned count, struct err *err)
 {
-    *listener = (struct control_listener){
-        .env = env, .server = server, .tally = tally, .limits = {.user_timeout_ms = 60000}};
+    listener->limits = (struct socket_limits){.user_timeout_ms = 60000};
     map_init(&listener->per_address);
     for (unsigned i = 0; i < count && i < LISTENERS_MAX; i++) {
         enum err_code code = open_socket(listener, &at[i], err);
@@ -306,7 +303,7 @@ enum err_code control_listener_open(struct control_listener *listener, struct re
     if (listener->count == 0)
         return err_set(err, ERR_SYSTEM, "no address to listen on");
     listener->context = tls_context_ref(context);
-    timer_start(env->timers, &listener->sweep, LISTENER_SWEEP_MS, on_sweep);
+    timer_start(listener->env->timers, &listener->sweep, LISTENER_SWEEP_MS, on_sweep);
     return ERR_OK;
 }
 
@@ -333,6 +330,16 @@ static void on_grace_over(struct timer *timer)
         relay_abort(&carrier->u.relay, ERR_CANCELLED);
 }
 
+static void on_flushed(struct timer *timer)
+{
+    struct control_listener *listener =
+        (struct control_listener *)(void *)((char *)timer -
+                                            offsetof(struct control_listener, grace));
+    timer_start(listener->env->timers, timer, LISTENER_GRACE_MS, on_grace_over);
+    listener->server_closed = true;
+    rpc_server_close(listener->server, on_server_closed, listener);
+}
+
 void control_listener_close(struct control_listener *listener,
                             void (*on_closed)(struct control_listener *))
 {
@@ -347,7 +354,6 @@ void control_listener_close(struct control_listener *listener,
         listener->handshakes--;
         carrier_free(carrier);
     }
-    listener->closing = true;
-    rpc_server_close(listener->server, on_server_closed, listener);
-    timer_start(listener->env->timers, &listener->grace, LISTENER_GRACE_MS, on_grace_over);
+    timer_start(listener->env->timers, &listener->grace, listener->carriers ? LISTENER_FLUSH_MS : 0,
+                on_flushed);
 }

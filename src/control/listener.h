@@ -25,7 +25,8 @@ enum {
     LISTENER_SWEEP_MS =
         2000, /* a client that does not hang up when gRPC has is reset by the second sweep */
     LISTENER_UNPROVEN_MS = 15000, /* a connection must show a good token within this */
-    LISTENER_GRACE_MS = 500,      /* at the end: for clients to read their last answer */
+    LISTENER_FLUSH_MS = 100,      /* at the end: for last answers to reach their clients ... */
+    LISTENER_GRACE_MS = 400,      /* ... and then for clients to hang up */
     LISTENER_ACCEPTS_MAX = 64,
 };
 
@@ -41,6 +42,7 @@ struct control_listener {
     struct relay_env *env;
     struct rpc_server *server;
     struct tally *tally;
+    int64_t handshake_ms, unproven_ms;
     struct tls_context *context; /* own reference; swapped by control_listener_set_context */
     struct control_socket sockets[LISTENERS_MAX];
     unsigned count;
@@ -49,23 +51,23 @@ struct control_listener {
     struct map per_address; /* address -> count, as a number in the pointer */
     struct timer sweep, grace;
     struct socket_limits limits;
-    bool closing; /* the server is closed, too */
+    bool server_closed; /* its connections are no longer ours to close */
+    bool closing;       /* the server is closed, too */
     void (*on_closed)(struct control_listener *listener);
 };
 
-/* Listens on `count` addresses. Takes a reference to `context`; the rest is borrowed. ERR_SYSTEM,
- * nothing to undo. IPv6 that the machine lacks is logged, as long as one address works. */
-enum err_code control_listener_open(struct control_listener *listener, struct relay_env *env,
-                                    struct rpc_server *server, struct tls_context *context,
-                                    struct tally *tally, const struct addr_port *at, unsigned count,
-                                    struct err *err);
+/* Listens on `count` addresses. env, server, tally and the two deadlines are set by the caller.
+ * Takes a reference to `context`; the rest is borrowed. ERR_SYSTEM, nothing to undo. IPv6 that the
+ * machine lacks is logged, as long as one address works. */
+enum err_code control_listener_open(struct control_listener *listener, struct tls_context *context,
+                                    const struct addr_port *at, unsigned count, struct err *err);
 /* New handshakes use `context` from now on. */
 void control_listener_set_context(struct control_listener *listener, struct tls_context *context);
 /* The connection of this call has shown a good token. */
 void control_listener_prove(struct rpc_call *call);
-/* Listens no more, gives up handshakes, closes the gRPC server (of which every call must have ended
- * or ends now) and lets connections end by themselves for LISTENER_GRACE_MS, then resets them.
- * on_closed when the last is gone and the server too. */
+/* Listens no more and gives up handshakes; closes the gRPC server LISTENER_FLUSH_MS later (calls
+ * that come until then should be refused), and resets what is still there after LISTENER_GRACE_MS.
+ * on_closed when the last connection is gone and the server too. */
 void control_listener_close(struct control_listener *listener,
                             void (*on_closed)(struct control_listener *));
 

@@ -74,8 +74,16 @@ static void prepare(struct plane *plane, const char *mesh)
 
 void plane_start(struct plane *plane, const char *mesh)
 {
+    plane_start_impatient(plane, mesh, LISTENER_HANDSHAKE_MS, LISTENER_UNPROVEN_MS);
+}
+
+void plane_start_impatient(struct plane *plane, const char *mesh, int64_t handshake_ms,
+                           int64_t unproven_ms)
+{
     struct start start = {.plane = plane};
     prepare(plane, mesh);
+    plane->config.handshake_ms = handshake_ms;
+    plane->config.unproven_ms = unproven_ms;
     sem_init(&start.started, 0, 0);
     CU_ASSERT_FATAL(pthread_create(&plane->thread, NULL, run, &start) == 0);
     while (sem_wait(&start.started) != 0)
