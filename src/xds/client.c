@@ -167,6 +167,9 @@ static void on_publish(struct timer *timer)
         (struct xds_client *)(void *)((char *)timer - offsetof(struct xds_client, publish));
     struct mesh_snapshot *next = NULL;
     struct err err = {0};
+    /* Half an answer must not be in force, not even for a moment: its end publishes. */
+    if (!xds_delta_client_settled(client->delta))
+        return;
     if (client->changes) {
         struct mesh_builder *changes = client->changes;
         client->changes = NULL;
@@ -215,7 +218,7 @@ static void on_message(struct rpc_call *call, const void *data, size_t len, void
     if (client->out_of_memory)
         start_over(client);
     client->stats.ready = xds_delta_client_ready(client->delta);
-    bool due = client->changes || !client->published;
+    bool due = xds_delta_client_settled(client->delta) && (client->changes || !client->published);
     if (client->stats.ready && due && !client->publish.slot &&
         !timer_start(client->timers, &client->publish, 0, on_publish))
         start_over(client);

@@ -25,6 +25,7 @@ static char nobodys[] = "-";
 struct held_type {
     struct map versions; /* name -> malloc'd version, or `nobodys` */
     bool answered;       /* the first answer has come, the whole of it */
+    bool partial;        /* the server has said that the rest of an answer follows */
 };
 
 struct xds_delta_client {
@@ -101,6 +102,11 @@ bool xds_delta_client_ready(const struct xds_delta_client *client)
     return client->types[XDS_ADDRESS].answered && client->types[XDS_AUTHORIZATION].answered;
 }
 
+bool xds_delta_client_settled(const struct xds_delta_client *client)
+{
+    return !client->types[XDS_ADDRESS].partial && !client->types[XDS_AUTHORIZATION].partial;
+}
+
 const struct xds_delta_client_counts *xds_delta_client_counts(const struct xds_delta_client *client)
 {
     return &client->counts;
@@ -158,6 +164,7 @@ enum err_code xds_delta_client_start(struct xds_delta_client *client, struct err
         struct xds_arena arena;
         xds_arena_init(&arena);
         request.node = &node;
+        client->types[i].partial = false; /* nothing follows any more on the stream that ended */
         if (i == XDS_SECRET) {
             request.resource_names_subscribe = names;
             request.n_resource_names_subscribe = 1;
@@ -358,8 +365,9 @@ static enum err_code take_response(struct xds_delta_client *client, const RESPON
     if (code)
         return code;
     size_t version_len = strlen(response->system_version_info);
-    if (version_len == 0 || response->system_version_info[version_len - 1] != '+')
-        client->types[type].answered = true;
+    struct held_type *held = &client->types[type];
+    held->partial = version_len > 0 && response->system_version_info[version_len - 1] == '+';
+    held->answered = held->answered || !held->partial;
     return answer(client, response, type, &refusal, err);
 }
 

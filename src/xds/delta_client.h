@@ -64,6 +64,9 @@ enum err_code xds_delta_client_response(struct xds_delta_client *client, const v
 void xds_delta_client_forget(struct xds_delta_client *client);
 
 bool xds_delta_client_ready(const struct xds_delta_client *client);
+/* False in the middle of an answer of Address or Authorization that the server has split: a policy
+ * may be gone already and the one in its place not there yet. */
+bool xds_delta_client_settled(const struct xds_delta_client *client);
 const struct xds_delta_client_counts *
 xds_delta_client_counts(const struct xds_delta_client *client);
 

@@ -287,6 +287,32 @@ static void stream_splits_what_is_large_and_makes_one_snapshot_of_it(void)
     close_world(&world);
 }
 
+static void stream_puts_no_half_of_a_split_answer_in_force(void)
+{
+    static const struct xds_server_config config = {.response_target_bytes = 1};
+    struct world world;
+    struct owner owner;
+    open_world(&world, &config);
+    open_owner(&world, &owner);
+    PUBLISH(&world, XDS_AUTHORIZATION, kit_policy("old", true));
+    attach(&world, &owner);
+    WAIT_UNTIL(&world, owner.snapshots == 1);
+    /* One removal and one policy, each in a response of its own. */
+    PUBLISH(&world, XDS_AUTHORIZATION, kit_policy("new", true));
+    WAIT_UNTIL(&world, !mesh_find_policy(owner.snapshot, "shop/old"));
+    CU_ASSERT_PTR_NOT_NULL(mesh_find_policy(owner.snapshot, "shop/new"));
+    CU_ASSERT_EQUAL(owner.snapshots, 2);
+    /* To who comes back, what is gone is told first. */
+    xds_client_detach(owner.client);
+    WAIT_UNTIL(&world, owner.ends == 1);
+    PUBLISH(&world, XDS_AUTHORIZATION, kit_policy("newest", true));
+    attach(&world, &owner);
+    WAIT_UNTIL(&world, !mesh_find_policy(owner.snapshot, "shop/new"));
+    CU_ASSERT_PTR_NOT_NULL(mesh_find_policy(owner.snapshot, "shop/newest"));
+    close_owner(&world, &owner);
+    close_world(&world);
+}
+
 static void stream_ends_when_the_token_expires(void)
 {
     struct world world;
@@ -568,6 +594,7 @@ int main(int argc, char **argv)
         SUITE_CASE(stream_brings_the_mesh_and_then_what_changes),
         SUITE_CASE(stream_that_comes_back_brings_only_what_changed),
         SUITE_CASE(stream_splits_what_is_large_and_makes_one_snapshot_of_it),
+        SUITE_CASE(stream_puts_no_half_of_a_split_answer_in_force),
         SUITE_CASE(stream_ends_when_the_token_expires),
         SUITE_CASE(stream_is_refused_to_a_node_of_another_namespace),
         SUITE_CASE(stream_is_refused_over_the_limit),
