@@ -153,12 +153,13 @@ enum err_code handshake_start(struct handshake *handshake, struct relay_env *env
     }
     /* A client speaks first; a server only learns here that it wants input. */
     struct tls_io io = {.out = env->out, .out_size = RELAY_OUT_BYTES};
-    if (tls_conn_handshake(tls, &io, err) != TLS_WANT_INPUT ||
-        !send_flight(handshake, io.out, io.out_len)) {
-        handshake_cancel(handshake);
-        return err_wrap(err, "start of the TLS handshake");
-    }
-    return ERR_OK;
+    bool started = tls_conn_handshake(tls, &io, err) == TLS_WANT_INPUT;
+    if (started && send_flight(handshake, io.out, io.out_len))
+        return ERR_OK;
+    handshake_cancel(handshake);
+    if (started)
+        err_set(err, ERR_NO_MEMORY, "no memory for the first flight");
+    return err_wrap(err, "start of the TLS handshake");
 }
 
 void handshake_cancel(struct handshake *handshake)

@@ -323,6 +323,7 @@ enum err_code relay_start(struct relay *relay, struct relay_env *env, const stru
     *relay = (struct relay){.env = env, .on_end = on_end, .failed_side = -1};
     const struct relay_socket *ends[2] = {a, b};
     int added = 0;
+    relay->side[0].item.fd = relay->side[1].item.fd = -1;
     for (; added < 2; added++) {
         struct relay_side *side = &relay->side[added];
         /* The first event of a connected socket comes at once: it is writable. Early bytes are
