@@ -247,8 +247,9 @@ class ControlPlane(MeshCase):
                     end, got, _ = read_to_end_or_answer(sock)
                     return end == "reset" and got == 0
             self.wait_for("new connections are refused", refused, 20)
-            # Not simply the last line: that of an earlier connection may come after it.
-            self.wait_for("the log says why", lambda: {"conn_not_ready", "tls_expired"} & {
+            # Not simply the last line: that of an earlier connection may come after it. The alert is certificate_expired,
+            # of the peer whose clock was first.
+            self.wait_for("the log says why", lambda: {"conn_not_ready", "tls_expired", "tls_alert"} & {
                 line["result"] for line in
                 self.a.access_log(direction="outbound", destination=f"{self.b.ip4}:{server.port}")})
             live.sendall(b"ping")  # made while the certificate was good
