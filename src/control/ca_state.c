@@ -204,6 +204,21 @@ static bool is_fresh(const char *folder)
     return true;
 }
 
+/* Nothing is there but what a mount point or a first start of ours leaves. */
+static bool is_unused(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    bool unused = dir != NULL;
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        const char *name = entry->d_name;
+        unused = unused && (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+                            strcmp(name, NEW) == 0 || strcmp(name, "lost+found") == 0);
+    }
+    if (dir)
+        closedir(dir);
+    return unused;
+}
+
 /* Opens and locks the folder, made if it is not there. */
 static enum err_code lock(struct ca_state *state, struct err *err)
 {
@@ -216,6 +231,12 @@ static enum err_code lock(struct ca_state *state, struct err *err)
     if (flock(state->lock_fd, LOCK_EX | LOCK_NB) < 0)
         return err_set(err, ERR_BUSY, "another process is at work on it");
     bool fresh = is_fresh(state->folder);
+    /* /etc by mistake must not become a folder that only we can enter. */
+    if (fresh && about.st_mode & 077 && !is_unused(state->folder))
+        return err_set(err, ERR_CA_STATE,
+                       "the folder has mode %03o and holds files of somebody else; expected an "
+                       "empty one, or mode 700",
+                       (unsigned)about.st_mode & 0777);
     if (fresh && fchmod(state->lock_fd, 0700) < 0)
         return err_sys(err, ERR_SYSTEM, errno, "set the folder's mode");
     if (!fresh && about.st_mode & 077)

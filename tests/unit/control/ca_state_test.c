@@ -139,6 +139,18 @@ static void state_refuses_a_folder_that_others_can_look_into(void)
     folder_remove(&base);
 }
 
+static void state_leaves_a_folder_of_somebody_else_alone(void)
+{
+    const char *path = setup();
+    mkdir(path, 0755);
+    mkdir(folder_path(&base, "state/passwd"), 0700);
+    CU_ASSERT_EQUAL(open_again(), ERR_CA_STATE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "files of somebody else"));
+    CU_ASSERT_EQUAL(mode_of("state"), 0755);
+    CU_ASSERT_EQUAL(mode_of("state/root.pem"), 0);
+    folder_remove(&base);
+}
+
 static void state_refuses_parts_of_another_state(void)
 {
     char mine[64], kept[64];
@@ -286,6 +298,7 @@ int main(int argc, char **argv)
         SUITE_CASE(state_refuses_half_a_state_and_names_what_is_missing),
         SUITE_CASE(state_refuses_keys_that_others_can_read),
         SUITE_CASE(state_refuses_a_folder_that_others_can_look_into),
+        SUITE_CASE(state_leaves_a_folder_of_somebody_else_alone),
         SUITE_CASE(state_refuses_parts_of_another_state),
         SUITE_CASE(state_refuses_what_is_no_pem),
         SUITE_CASE(state_refuses_an_expired_issuer),
