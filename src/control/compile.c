@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/compile_policy.h"
 #include "control/source_check.h"
-#include "control/source_pattern.h"
 #include "xds/encode.h"
 
 struct compiler {
@@ -34,86 +34,7 @@ static enum err_code add_address(struct compiler *compiler, enum err_code encode
     return code;
 }
 
-/* --- policies ------------------------------------------------------------------------------- */
-
-static struct mesh_strings strings_of(struct compiler *compiler, const struct source_texts *texts)
-{
-    struct mesh_string *items = source_arena_array(compiler->arena, texts->count, sizeof *items);
-    for (unsigned i = 0; items && i < texts->count; i++)
-        items[i] = source_pattern(compiler->arena, texts->items[i].text);
-    return (struct mesh_strings){.items = items, .count = items ? texts->count : 0};
-}
-
-static struct mesh_prefixes prefixes_of(struct compiler *compiler,
-                                        const struct source_prefixes *prefixes)
-{
-    struct addr_prefix *items = source_arena_array(compiler->arena, prefixes->count, sizeof *items);
-    for (unsigned i = 0; items && i < prefixes->count; i++)
-        items[i] = prefixes->items[i].prefix;
-    return (struct mesh_prefixes){.items = items, .count = items ? prefixes->count : 0};
-}
-
-static struct mesh_ports ports_of(struct compiler *compiler, const struct source_numbers *numbers)
-{
-    uint16_t *items = source_arena_array(compiler->arena, numbers->count, sizeof *items);
-    for (unsigned i = 0; items && i < numbers->count; i++)
-        items[i] = numbers->items[i].value;
-    return (struct mesh_ports){.items = items, .count = items ? numbers->count : 0};
-}
-
-/* "namespace/name" each; the reader has seen to the slash. */
-static struct mesh_accounts accounts_of(struct compiler *compiler, const struct source_texts *texts)
-{
-    struct mesh_account *items = source_arena_array(compiler->arena, texts->count, sizeof *items);
-    for (unsigned i = 0; items && i < texts->count; i++) {
-        const char *text = texts->items[i].text, *slash = strchr(text, '/');
-        items[i].namespace = source_arena_text(compiler->arena, text, (size_t)(slash - text));
-        items[i].name = slash + 1;
-    }
-    return (struct mesh_accounts){.items = items, .count = items ? texts->count : 0};
-}
-
-static void compile_from(struct compiler *compiler, const struct source_from *from,
-                         struct mesh_match *match)
-{
-    match->principals = strings_of(compiler, &from->principals);
-    match->not_principals = strings_of(compiler, &from->not_principals);
-    match->namespaces = strings_of(compiler, &from->namespaces);
-    match->not_namespaces = strings_of(compiler, &from->not_namespaces);
-    match->service_accounts = accounts_of(compiler, &from->service_accounts);
-    match->not_service_accounts = accounts_of(compiler, &from->not_service_accounts);
-    match->source_ips = prefixes_of(compiler, &from->ip_blocks);
-    match->not_source_ips = prefixes_of(compiler, &from->not_ip_blocks);
-}
-
-static void compile_to(struct compiler *compiler, const struct source_to *to,
-                       struct mesh_match *match)
-{
-    match->destination_ports = ports_of(compiler, &to->ports);
-    match->not_destination_ports = ports_of(compiler, &to->not_ports);
-    match->destination_ips = prefixes_of(compiler, &to->ip_blocks);
-    match->not_destination_ips = prefixes_of(compiler, &to->not_ip_blocks);
-}
-
-/* A rule says from whom AND to what; each of the two lists is a clause. A rule that says neither
- * matches everything. */
-static void compile_rule(struct compiler *compiler, const struct source_rule *source,
-                         struct mesh_rule *rule)
-{
-    struct mesh_clause *clauses = source_arena_array(compiler->arena, 2, sizeof *clauses);
-    struct mesh_match *from =
-        source_arena_array(compiler->arena, source->from_list.count, sizeof *from);
-    struct mesh_match *to = source_arena_array(compiler->arena, source->to_list.count, sizeof *to);
-    if (!clauses || !from || !to)
-        return;
-    for (unsigned i = 0; i < source->from_list.count; i++)
-        compile_from(compiler, &source->from_list.items[i], &from[i]);
-    for (unsigned i = 0; i < source->to_list.count; i++)
-        compile_to(compiler, &source->to_list.items[i], &to[i]);
-    clauses[0] = (struct mesh_clause){from, source->from_list.count};
-    clauses[1] = (struct mesh_clause){to, source->to_list.count};
-    *rule = (struct mesh_rule){clauses, 2};
-}
+/* --- policies --------------------------------------------------------------------------------- */
 
 static enum err_code add_policy(struct compiler *compiler, const struct mesh_policy *draft,
                                 struct err *err)
@@ -133,54 +54,19 @@ static enum err_code add_policy(struct compiler *compiler, const struct mesh_pol
     return code;
 }
 
-static enum mesh_scope scope_of(const struct source_policy *policy)
-{
-    if (policy->selector.at)
-        return MESH_SCOPE_WORKLOAD;
-    return policy->ns.at ? MESH_SCOPE_NAMESPACE : MESH_SCOPE_GLOBAL;
-}
-
 static enum err_code compile_policy(struct compiler *compiler, const struct source_policy *source,
                                     struct err *err)
 {
-    struct mesh_rule *rules =
-        source_arena_array(compiler->arena, source->rules.count, sizeof *rules);
-    if (!rules)
-        return no_memory(err);
-    for (unsigned i = 0; i < source->rules.count; i++)
-        compile_rule(compiler, &source->rules.items[i], &rules[i]);
-    bool deny = strcmp(source->action.text, "deny") == 0;
-    const struct mesh_policy draft = {
-        .name = source->name.text,
-        .namespace = source->ns.at ? source->ns.text : "",
-        .scope = scope_of(source),
-        .action = deny ? MESH_ACTION_DENY : MESH_ACTION_ALLOW,
-        .dry_run = source->dry_run.value,
-        .rules = rules,
-        .rule_count = source->rules.count,
-    };
+    struct mesh_policy draft;
+    compile_policy_draft(compiler->arena, source, &draft);
     return add_policy(compiler, &draft, err);
 }
 
-/* Strict mutual TLS is no switch: deny whoever has no identity. */
 static enum err_code compile_guard(struct compiler *compiler, const struct source_guard *guard,
                                    struct err *err)
 {
-    const struct mesh_string anybody = {.kind = MESH_PRESENCE, .text = ""};
-    const struct mesh_ports ports = {guard->ports, guard->port_count};
-    struct mesh_match match = {.not_principals = {&anybody, 1}};
-    if (guard->all_ports)
-        match.not_destination_ports = ports;
-    else
-        match.destination_ports = ports;
-    const struct mesh_clause clause = {&match, 1};
-    const struct mesh_rule rule = {&clause, 1};
-    const struct mesh_policy draft = {.name = guard->name,
-                                      .namespace = guard->ns,
-                                      .scope = guard->scope,
-                                      .action = MESH_ACTION_DENY,
-                                      .rules = &rule,
-                                      .rule_count = 1};
+    struct mesh_policy draft;
+    compile_guard_draft(compiler->arena, guard, &draft);
     return add_policy(compiler, &draft, err);
 }
 

@@ -4,8 +4,9 @@
  *   ca_state -> issue (CreateCertificate) ------+-- rpc -- listener (15012, TLS)
  *   ops (15014): what all of them count
  *
- * One loop runs it all, on the thread that calls control_run(). Signing a certificate takes a tenth
- * of a millisecond there. */
+ * One loop runs it all, on the thread that calls control_run(). What takes longest there: a
+ * certificate, checked again before it is handed out, less than 1 ms; a mesh file of 10,000
+ * workloads, 0.2 s (measured on one core of a small machine). */
 #ifndef CONTROL_H
 #define CONTROL_H
 

@@ -101,32 +101,42 @@ struct question {
     struct mail mail;
     struct control_ops *ops;
     struct admin_http_pending *pending;
+    bool health; /* is it alive? else: what are the figures? */
 };
 
-static void deliver(struct mail *mail, void *owner)
+static void answer(struct question *question, struct admin_http_response *response)
 {
-    struct question *question = (struct question *)mail;
-    struct admin_http_response response = {.status = 200, .content_type = EXPOSITION_CONTENT_TYPE};
-    struct err err = {0};
-    (void)owner;
-    if (metrics_render(question->ops->metrics, &response.body, &response.body_len, &err) != ERR_OK)
-        admin_http_error(&response, 500, "%s", err.text);
-    admin_http_finish(question->pending, &response);
+    admin_http_finish(question->pending, response);
     free(question);
 }
 
 static void discard(struct mail *mail)
 {
-    struct question *question = (struct question *)mail;
     struct admin_http_response response = {.status = 503, .content_type = "text/plain"};
-    admin_http_finish(question->pending, &response);
-    free(question);
+    answer((struct question *)mail, &response);
 }
 
-static void on_metrics(void *arg, struct admin_http_request *request,
-                       struct admin_http_response *response)
+static void deliver(struct mail *mail, void *owner)
 {
-    struct control_ops *ops = arg;
+    struct question *question = (struct question *)mail;
+    struct control_ops *ops = question->ops;
+    struct admin_http_response response = {.status = 200, .content_type = EXPOSITION_CONTENT_TYPE};
+    struct err err = {0};
+    (void)owner;
+    if (!ops->http) { /* stopped: what there was to say is being freed */
+        discard(mail);
+        return;
+    }
+    if (question->health)
+        admin_http_text(&response, 200, "ok\n");
+    else if (metrics_render(ops->metrics, &response.body, &response.body_len, &err) != ERR_OK)
+        admin_http_error(&response, 500, "%s", err.text);
+    answer(question, &response);
+}
+
+static void ask(struct control_ops *ops, bool health, struct admin_http_request *request,
+                struct admin_http_response *response)
+{
     struct question *question = calloc(1, sizeof *question);
     struct admin_http_pending *pending = question ? admin_http_defer(request) : NULL;
     if (!pending) {
@@ -134,17 +144,24 @@ static void on_metrics(void *arg, struct admin_http_request *request,
         admin_http_error(response, 503, "out of memory");
         return;
     }
-    *question = (struct question){
-        .mail = {.deliver = deliver, .discard = discard}, .ops = ops, .pending = pending};
+    *question = (struct question){.mail = {.deliver = deliver, .discard = discard},
+                                  .ops = ops,
+                                  .pending = pending,
+                                  .health = health};
     mailbox_post(ops->mailbox, &question->mail);
 }
 
+static void on_metrics(void *arg, struct admin_http_request *request,
+                       struct admin_http_response *response)
+{
+    ask(arg, false, request, response);
+}
+
+/* The loop answers this, too: a process whose loop hangs is not well. */
 static void on_health(void *arg, struct admin_http_request *request,
                       struct admin_http_response *response)
 {
-    (void)arg;
-    (void)request;
-    admin_http_text(response, 200, "ok\n");
+    ask(arg, true, request, response);
 }
 
 static const struct admin_http_route routes[] = {

@@ -1,5 +1,6 @@
 /* Port 15014: /metrics and /healthz. The HTTP thread asks the main loop by mailbox and the loop
- * answers, so that everything that is counted has one reader. */
+ * answers, so that everything that is counted has one reader, and no answer comes from a process
+ * whose loop hangs (the HTTP server says 504 then). */
 #ifndef CONTROL_OPS_H
 #define CONTROL_OPS_H
 
@@ -23,7 +24,8 @@ struct control_ops {
 /* Listens on `port`, every address. All but http and metrics are set by the caller, borrowed.
  * ERR_SYSTEM, ERR_NO_MEMORY. */
 enum err_code control_ops_start(struct control_ops *ops, uint16_t port, struct err *err);
-/* Blocks until the HTTP thread has ended. Before the mailbox closes. */
+/* Blocks until the HTTP thread has ended. Loop thread, before what it reads and the mailbox close.
+ */
 void control_ops_stop(struct control_ops *ops);
 
 #endif

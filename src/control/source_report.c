@@ -3,8 +3,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static void add(struct source_report *report, bool warning, unsigned line, unsigned column,
-                const char *format, va_list list)
+__attribute__((format(printf, 5, 0))) static void add(struct source_report *report, bool warning,
+                                                      unsigned line, unsigned column,
+                                                      const char *format, va_list list)
 {
     if (warning)
         report->warnings++;
