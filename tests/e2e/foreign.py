@@ -1,4 +1,4 @@
-"""Somebody else's client of our control plane: openssl makes the key, curl speaks gRPC, and no code of ours takes part."""
+"""Somebody else's client of our control plane: openssl makes the key, curl speaks gRPC, no code of ours takes part."""
 import os
 import subprocess
 
@@ -55,7 +55,8 @@ def call(control, method, message, token=None, metadata=()):
     if token is not None:
         headers.append(f"authorization: Bearer {token}")
     argv = ["curl", "-sS", "--http2", "--max-time", "20", "--cacert", control.root, "-D", body + ".head",
-            "-o", body + ".out", "--resolve", f"{CONTROL_NAME}:15012:{control.ip4}", "--data-binary", "@" + body, "-X", "POST"]
+            "-o", body + ".out", "--resolve", f"{CONTROL_NAME}:15012:{control.ip4}", "-X", "POST",
+            "--data-binary", "@" + body]
     for header in headers:
         argv += ["-H", header]
     try:

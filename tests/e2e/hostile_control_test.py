@@ -111,8 +111,8 @@ class HostileControl(MeshCase):
     @needs_mesh
     def test_signing_requests(self):
         _, elsewhere = foreign.make_csr(self.caller.directory, self.a.spiffe_id)
-        rsa = subprocess.run(["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "/dev/null", "-subj",
-                              "/", "-addext", f"subjectAltName=URI:{self.caller.spiffe_id}"], check=True,
+        rsa = subprocess.run(["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "/dev/null",
+                              "-subj", "/", "-addext", f"subjectAltName=URI:{self.caller.spiffe_id}"], check=True,
                              capture_output=True, text=True).stdout
         lines = self.csr.strip().splitlines()
         der = bytearray(base64.b64decode("".join(lines[1:-1])))

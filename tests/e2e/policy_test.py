@@ -39,7 +39,11 @@ class Policy(MeshCase):
     def attempt(self, caller, server="web", port=None, family=socket.AF_INET):
         """What the caller's application sees: "answered", or "reset" when it got not a single byte."""
         host = self.mesh.pods[server].address(family)
-        with self.mesh.pods[caller].connect(host, port or self.servers[server].port) as sock:
+        try:
+            sock = self.mesh.pods[caller].connect(host, port or self.servers[server].port)
+        except ConnectionResetError:  # it may be here before connect(2) returns
+            return "reset"
+        with sock:
             try:
                 sock.sendall(ROUND)
                 sock.shutdown(socket.SHUT_WR)

@@ -41,6 +41,8 @@ class Process:
     def start(self):
         """Appends to the logs of an earlier start. Main thread only: the program dies with the thread."""
         wrap = ["setpriv", "--pdeathsig", "KILL"]
+        if self.uid == PROXY_UID:  # the usual soft limit: the proxy raises it itself
+            wrap = ["prlimit", "--nofile=1024:"] + wrap
         if self.uid is not None:
             wrap += ["--reuid", str(self.uid), "--regid", str(self.uid), "--clear-groups"]
         environ = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0", UBSAN_OPTIONS="print_stacktrace=1",

@@ -7,7 +7,8 @@ import socket
 import time
 
 from case import DIRECT, MeshCase, main
-from peers import Background, EchoServer, pair, pump, read_exactly, read_to_end, send_stream, send_until_error, stream_hash
+from peers import (Background, EchoServer, pair, pump, read_exactly, read_to_end, send_stream, send_until_error,
+                   stream_hash)
 from pod import reset
 
 TIMES = 20

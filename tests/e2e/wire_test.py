@@ -1,4 +1,4 @@
-"""What happens in the middle: the wire is cut and mended, cut for good, a proxy is killed. Nothing is lost in silence."""
+"""What happens in the middle: the wire is cut and mended, cut for good, a proxy killed. Nothing is lost in silence."""
 import socket
 import threading
 import time
