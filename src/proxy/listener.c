@@ -58,8 +58,8 @@ static void take(struct listener *listener, int fd, const struct sockaddr_storag
 }
 
 /* The client of a connection that nobody can accept would wait for ever; so one descriptor is kept
- * to accept it with, only to reset it. */
-static void spend_reserve(struct listener *listener)
+ * to accept it with, only to reset it. False: the descriptor is gone, somebody else has it. */
+static bool spend_reserve(struct listener *listener)
 {
     struct err err;
     struct addr_port source = {0};
@@ -74,6 +74,7 @@ static void spend_reserve(struct listener *listener)
     if (fd >= 0)
         refuse(listener, fd, &source, &nowhere, &err);
     listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return listener->reserve_fd >= 0;
 }
 
 static void on_pause_over(struct timer *timer)
@@ -99,8 +100,9 @@ static void on_events(struct poll_item *item, uint32_t events)
         case EAGAIN:
             return;
         case EMFILE:
-            spend_reserve(listener);
-            break;
+            if (spend_reserve(listener))
+                break;
+            __attribute__((fallthrough)); /* trying again at once would only spin */
         case ENFILE:
         case ENOBUFS:
         case ENOMEM:

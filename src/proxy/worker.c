@@ -216,6 +216,8 @@ static void on_recheck(struct timer *timer)
         worker->recheck_at = conn->next;
         if (conn->direction == CONN_INBOUND)
             inbound_recheck(conn);
+        else
+            outbound_recheck(conn);
     }
     if (worker->recheck_at)
         timer_start(&worker->timers, timer, WORKER_RECHECK_PAUSE_MS, on_recheck);

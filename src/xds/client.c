@@ -9,7 +9,10 @@
 #include "mesh/builder.h"
 #include "xds/delta_client.h"
 
-enum { NODE_MAX = 1024 };
+enum {
+    NODE_MAX = 1024,
+    FIRST_ANSWER_MS = 30000, /* a server that takes the stream and says nothing is given up */
+};
 
 struct xds_client {
     struct timers *timers;
@@ -22,6 +25,7 @@ struct xds_client {
     struct timer publish;          /* a round of the loop later: a burst makes one snapshot */
     bool published, out_of_memory; /* a change was lost: the stream must start anew */
     struct rpc_call *call;         /* NULL: no stream */
+    struct timer first_answer;     /* runs until the stream's first message */
     struct err failure; /* why we gave the stream up ourselves; code ERR_OK: we did not */
     bool answered, closing;
     void (*on_closed)(void *arg);
@@ -45,6 +49,7 @@ static void free_client(struct xds_client *client)
     void (*on_closed)(void *) = client->on_closed;
     void *arg = client->closed_arg;
     timer_stop(client->timers, &client->publish);
+    timer_stop(client->timers, &client->first_answer);
     mesh_builder_free(client->changes);
     mesh_snapshot_unref(client->snapshot);
     xds_delta_client_free(client->delta);
@@ -60,6 +65,7 @@ static void on_call_end(struct rpc_call *call, int status, const char *message, 
     struct err err = client->failure;
     (void)call;
     client->call = NULL;
+    timer_stop(client->timers, &client->first_answer);
     client->stats.connected = false;
     if (client->closing) {
         free_client(client);
@@ -186,6 +192,13 @@ static void on_publish(struct timer *timer)
     client->events.on_snapshot(mesh_snapshot_ref(client->snapshot), client->arg);
 }
 
+static void on_first_answer_due(struct timer *timer)
+{
+    struct xds_client *client =
+        (struct xds_client *)(void *)((char *)timer - offsetof(struct xds_client, first_answer));
+    give_up(client, ERR_TIMEOUT, "the server took the stream and answered nothing for 30 s");
+}
+
 static void copy_counts(struct xds_client *client)
 {
     const struct xds_delta_client_counts *counts = xds_delta_client_counts(client->delta);
@@ -205,6 +218,7 @@ static void on_message(struct rpc_call *call, const void *data, size_t len, void
     struct xds_client *client = arg;
     struct err err = {0};
     (void)call;
+    timer_stop(client->timers, &client->first_answer);
     enum err_code code = xds_delta_client_response(client->delta, data, len, &err);
     copy_counts(client);
     if (code == ERR_XDS_UNKNOWN_TYPE) {
@@ -294,6 +308,7 @@ enum err_code xds_client_attach(struct xds_client *client, struct rpc_channel *c
         return err->code;
     client->stats.attached++;
     client->stats.connected = true;
+    timer_start(client->timers, &client->first_answer, FIRST_ANSWER_MS, on_first_answer_due);
     struct err why = {0};
     if (xds_delta_client_start(client->delta, &why) != ERR_OK)
         give_up(client, why.code, why.text);

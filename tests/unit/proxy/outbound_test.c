@@ -309,9 +309,18 @@ static void a_workload_calls_itself_in_plaintext_if_policy_lets_it(void)
     converse(client, server);
     close(client);
     close(server);
+    client = call_itself();
+    server = bed_accept(&bed, bed.wire);
+    CU_ASSERT_TRUE_FATAL(server >= 0);
+    char text[6] = {0};
+    bed_write(client, "hello");
+    CU_ASSERT_TRUE(bed_read(&bed, server, text, 5));
 
     bed_put_deny(&bed, "/not-itself", "test.mesh/ns/shop/sa/server");
     bed_publish(&bed);
+    CU_ASSERT_EQUAL(bed_next(&bed, server), -ECONNRESET); /* the live one too */
+    close(client);
+    close(server);
     client = call_itself();
     CU_ASSERT_TRUE(bed_run(&bed, nobody_left, &bed.server.worker));
     CU_ASSERT_EQUAL(bed_refused(&bed.server, CONN_OUTBOUND, ERR_CONN_POLICY_DENIED), 1);
