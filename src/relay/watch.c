@@ -8,27 +8,30 @@
  * (tcp_invalid_ratelimit). */
 enum { WATCH_PROOF = 2 };
 
-/* How often something was sent again, or asked, without any acknowledgement since. Always 0 for a
- * Unix socket. */
-static unsigned count_unanswered(int fd)
+/* How often something was sent again, or asked, without progress since; 0 for a Unix socket. And
+ * for how long nothing at all has come: a receiver that is full drops what it has no room for and
+ * answers retransmissions all the same. */
+static unsigned count_unanswered(int fd, int64_t *silent_ms)
 {
     struct tcp_info info = {0};
     socklen_t len = sizeof info;
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
         return 0;
+    *silent_ms = info.tcpi_last_ack_recv;
     return (unsigned)info.tcpi_retransmits + info.tcpi_probes;
 }
 
 static void check_side(struct relay *relay, int i, uint32_t now_ms)
 {
     struct relay_side *side = &relay->side[i];
-    unsigned unanswered = count_unanswered(side->item.fd);
+    int64_t timeout_ms = relay->env->user_timeout_ms, silent_ms = 0;
+    unsigned unanswered = count_unanswered(side->item.fd, &silent_ms);
     if (unanswered == 0)
         side->stuck_ms = 0;
     else if (side->stuck_ms == 0)
         side->stuck_ms = now_ms ? now_ms : 1;
-    else if (unanswered >= WATCH_PROOF &&
-             (int64_t)(uint32_t)(now_ms - side->stuck_ms) >= relay->env->user_timeout_ms)
+    else if (unanswered >= WATCH_PROOF && silent_ms >= timeout_ms &&
+             (int64_t)(uint32_t)(now_ms - side->stuck_ms) >= timeout_ms)
         relay_abort_side(relay, ERR_CONN_USER_TIMEOUT, i);
 }
 
