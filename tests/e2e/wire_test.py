@@ -4,7 +4,7 @@ import threading
 import time
 
 from case import DIRECT, MeshCase, fewer, main, needs_mesh
-from peers import CHUNK, Background, block, pair, pump, read_to_end, send_stream, send_until_error
+from peers import CHUNK, Background, block, pair, pump, read_exactly, read_to_end, send_stream, send_until_error
 
 TIMES = 20
 CUT_S = 5
@@ -109,6 +109,22 @@ class CutForGood(MeshCase):
             read_ends = [Background(read_to_end, server)]
             return [Background(send_until_error, client)] + read_ends
         self.cut(use)
+
+
+class SlowReader(MeshCase):
+    proxy = {"user_timeout_ms": 2000}
+
+    def test_a_reader_that_lives_and_takes_its_time_loses_nothing(self):
+        size = 16 * MEBI
+        pairs = [pair(self.a, self.b, 60) for _ in range(TIMES)]
+        flows = [(client, server) if number % 2 else (server, client) for number, (client, server) in enumerate(pairs)]
+        senders = [Background(send_stream, source, size, seed) for seed, (source, _) in enumerate(flows)]
+        threading.Event().wait(8)  # the scenario itself: four user timeouts without a byte read
+        readers = [Background(read_exactly, sink, size) for _, sink in flows]
+        for sender, reader in zip(senders, readers):
+            self.assertEqual(sender.result(), reader.result())
+        for sock in (sock for both in pairs for sock in both):
+            sock.close()
 
 
 class KilledProxy(MeshCase):
