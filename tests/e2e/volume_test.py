@@ -107,6 +107,14 @@ class Many(MeshCase):
 
 
 class Stalled(MeshCase):
+    @classmethod
+    def setUpClass(cls):
+        """Small socket buffers: the kernel's own, 200 times six of them, would fill its memory for TCP (tcp_mem)."""
+        super().setUpClass()
+        for pod in (cls.a, cls.b):
+            pod.sysctl("net.ipv4.tcp_rmem", "4096 131072 262144")
+            pod.sysctl("net.ipv4.tcp_wmem", "4096 65536 262144")
+
     def latency(self, sock, times=300):
         """The median of small exchanges, in seconds."""
         samples = []
