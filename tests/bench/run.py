@@ -1,20 +1,20 @@
-"""Direct, a plain HAProxy pair and Handfast, in one run: requests, new connections, throughput, memory.
+"""Direct, a plain HAProxy pair, a bare TLS pair and Handfast, in one run: requests, new connections, throughput, memory.
 
     tools/test bench            or /usr/bin/python3 tests/bench/run.py [--seconds 3] [--rounds 3] [--idle 1000,8000]
 
-Two pods on one machine, wrk or a socket client in one, nginx in the other. The three ways are measured in turn, round
-by round, so that the machine's mood hits all alike; the median of the rounds is shown. Figures compare only inside one
-run. The JSON is in build/bench/result.json.
+Two pods on one machine, wrk, curl or a socket client in one, nginx in the other; one worker in each relay. The four ways
+are measured in turn, round by round, so that the machine's mood hits all alike; the median of the rounds is shown.
+Figures compare only inside one run. The JSON is in build/bench/result.json.
 """
 import argparse
 import json
 import os
 import re
+import shutil
 import socket
 import statistics
 import subprocess
 import sys
-import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -22,10 +22,11 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
 
 from mesh import Mesh  # noqa: E402
-from process import wait_for  # noqa: E402
+from process import PROXY_UID, wait_for  # noqa: E402
 
 PORT, BULK_BYTES = 8080, 1 << 30
-WAYS = ("direct", "haproxy", "handfast")
+WAYS = ("direct", "haproxy", "probe", "handfast")
+BIN = os.environ.get("HANDFAST_BIN", os.path.join(ROOT, "build", "release"))
 
 
 def nginx_conf(pod, directory):
@@ -33,9 +34,12 @@ def nginx_conf(pod, directory):
     with open(path, "w") as file:
         file.write(f"""worker_processes 2; daemon off; pid {directory}/nginx.pid; error_log {directory}/nginx.log;
 worker_rlimit_nofile 20000; events {{ worker_connections 9000; }}
-http {{ access_log off; keepalive_requests 100000000;
-  server {{ listen {pod.ip4}:{PORT} backlog=4096; location / {{ return 200 "ok\\n"; }} }} }}
+http {{ access_log off; keepalive_requests 100000000; sendfile on;
+  server {{ listen {pod.ip4}:{PORT} backlog=4096; location / {{ return 200 "ok\\n"; }}
+           location /bulk {{ root {directory}; }} }} }}
 """)
+    with open(os.path.join(directory, "bulk"), "wb") as file:
+        file.truncate(BULK_BYTES)
     return path
 
 
@@ -44,7 +48,7 @@ def haproxy_conf(directory, name, listen, to):
     with open(path, "w") as file:
         file.write(f"""global
   maxconn 9000
-  nbthread 2
+  nbthread 1
 defaults
   mode tcp
   timeout connect 5s
@@ -57,13 +61,38 @@ listen relay
     return path
 
 
+def certificates(directory):
+    """What our own authority makes, for the probe's two ends: a root, an issuer and a leaf with a SPIFFE ID, all P-256."""
+    def openssl(*args):
+        subprocess.run(["openssl", *args], cwd=directory, check=True, capture_output=True)
+
+    def issue(name, by, extensions):
+        with open(os.path.join(directory, f"{name}.ext"), "w") as file:
+            file.write(extensions)
+        openssl("req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN=bench {name}")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{by}.pem", "-CAkey", f"{by}.key", "-CAcreateserial",
+                "-days", "1", "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl("req", "-x509", *curve, "-keyout", "root.key", "-out", "root.pem", "-subj", "/CN=bench root", "-days", "1")
+    issue("issuer", "root", "basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign\n")
+    issue("leaf", "issuer", "subjectAltName=critical,URI:spiffe://bench/ns/a/sa/b\nkeyUsage=critical,digitalSignature\n"
+                            "extendedKeyUsage=clientAuth,serverAuth\n")
+    chain, key, root = (os.path.join(directory, name) for name in ("chain.pem", "leaf.key", "root.pem"))
+    with open(chain, "w") as file:
+        for name in ("leaf", "issuer"):
+            file.write(open(os.path.join(directory, f"{name}.pem")).read())
+    os.chmod(key, 0o644)
+    return [chain, key, root]
+
+
 class Way:
-    """One way to reach nginx; `host:port` is what the client in pod a dials."""
+    """One way from a client in pod a to nginx in pod b; the client dials nginx's own address."""
 
     def __init__(self, name):
         self.name = name
-        self.mesh = Mesh(f"bench-{name}", [{"name": "a"}, {"name": "b"}],
-                         mode="mesh" if name == "handfast" else "direct", proxy={"access_log": "off"})
+        pods = [{"name": pod, "start": name == "handfast"} for pod in "ab"]
+        self.mesh = Mesh(f"bench-{name}", pods, mode="direct" if name == "direct" else "mesh",
+                         proxy={"access_log": "off", "workers": 1})
         self.proxies = []
 
     def up(self):
@@ -72,22 +101,30 @@ class Way:
         directory = self.mesh.run_dir
         os.chmod(directory, 0o755)
         self.nginx = self.b.start(["nginx", "-c", nginx_conf(self.b, directory)], "nginx")
-        self.host, self.port = self.b.ip4, PORT
-        if self.name == "haproxy":
-            far = haproxy_conf(directory, "b", f"{self.b.ip4}:9000", f"{self.b.ip4}:{PORT}")
-            near = haproxy_conf(directory, "a", "127.0.0.1:9000", f"{self.b.ip4}:9000")
-            self.proxies = [self.a.start(["haproxy", "-db", "-f", near], "haproxy"),
-                            self.b.start(["haproxy", "-db", "-f", far], "haproxy")]
-            self.host, self.port = "127.0.0.1", 9000
+        if self.name in ("haproxy", "probe"):
+            self.proxies = self.start_pair(directory)
         elif self.name == "handfast":
             self.proxies = [self.a.proxy, self.b.proxy]
-        self.bulk = self.b.listen(PORT + 1)
         wait_for(f"{self.name}: an answer", self.answers, 10)
         return self
 
+    def start_pair(self, directory):
+        """Two relays behind the same redirect as ours, so that the kernel does the same work for them."""
+        near, far, target = "0.0.0.0:15001", "0.0.0.0:15006", f"{self.b.ip4}:{PORT}"
+        if self.name == "haproxy":
+            lines = [["haproxy", "-db", "-f", haproxy_conf(directory, pod.pod_name, listen, target)]
+                     for pod, listen in ((self.a, near), (self.b, far))]
+        else:
+            probe = shutil.copy(os.path.join(BIN, "tests", "bench_probe"), directory)  # where uid 1337 can reach it
+            files = certificates(directory)
+            lines = [[probe, "near", near, target, *files], [probe, "far", far, target, *files]]
+        for pod in (self.a, self.b):
+            pod.redirect()
+        return [pod.start(line, self.name, uid=PROXY_UID) for pod, line in zip((self.a, self.b), lines)]
+
     def answers(self):
         try:
-            return self.a.http(self.port, "/", host=self.host)[0] == 200
+            return self.a.http(PORT, "/", host=self.b.ip4)[0] == 200
         except OSError:
             return False
 
@@ -102,7 +139,7 @@ class Way:
         argv = ["wrk", "-t2", f"-c{connections}", f"-d{seconds}s", "--latency"]
         argv += ["-H", "Connection: close"] if close else []
         before = self.cpu_s()
-        text = self.a.run([*argv, f"http://{self.host}:{self.port}/"])
+        text = self.a.run([*argv, f"http://{self.b.ip4}:{PORT}/"])
         used = self.cpu_s() - before
         rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])
         total = int(re.search(r"(\d+) requests in", text)[1])
@@ -113,25 +150,11 @@ class Way:
         return rate, latency.get("50", 0.0), latency.get("99", 0.0), used / max(total, 1) * 1e6
 
     def throughput(self):
-        """(MB/s of one stream to the client, proxies' CPU-s per GB). HAProxy's pair relays to nginx only: skipped."""
-        if self.name == "haproxy":
-            return None, None
-
-        def serve():
-            sock, _ = self.bulk.accept()
-            block = bytes(1 << 20)
-            with sock:
-                for _ in range(BULK_BYTES >> 20):
-                    sock.sendall(block)
-        thread = threading.Thread(target=serve)
-        thread.start()
-        before, start, got = self.cpu_s(), time.monotonic(), 0
-        buffer = bytearray(1 << 20)
-        with self.a.connect(self.b.ip4, PORT + 1) as sock:
-            while n := sock.recv_into(buffer):
-                got += n
-        took = time.monotonic() - start
-        thread.join()
+        """(MB/s of one stream to the client, proxies' CPU-s per GB)."""
+        before = self.cpu_s()
+        text = self.a.run(["curl", "-s", "-o", "/dev/null", "-w", "%{size_download} %{time_total}",
+                           f"http://{self.b.ip4}:{PORT}/bulk"])
+        got, took = map(float, text.split())
         assert got == BULK_BYTES, got
         return got / took / 1e6, (self.cpu_s() - before) * 1e9 / got
 
@@ -139,37 +162,22 @@ class Way:
         """Private bytes that one idle connection costs (client's proxy, server's proxy)."""
         before = self.memory()
         socks = []
-        listener = self.b.listen(PORT + 2)
-        accepted = []
-
-        def accept():
-            try:
-                while len(accepted) < count:
-                    accepted.append(listener.accept()[0])
-            except OSError:
-                pass
-        thread = threading.Thread(target=accept)
-        thread.start()
-        host, port = (self.host, self.port) if self.name == "haproxy" else (self.b.ip4, PORT + 2)
-        if self.name == "haproxy":
-            listener.close()  # its pair leads to nginx, which keeps idle connections for 75 s
         try:
             for _ in range(count):
-                socks.append(self.a.connect(host, port))
-            if self.name != "haproxy":
-                for sock in socks:
-                    sock.sendall(b"x")
-                thread.join(30)
-                for sock in accepted:
-                    assert sock.recv(1) == b"x"
+                socks.append(self.a.connect(self.b.ip4, PORT))
+                socks[-1].sendall(b"G")  # nginx waits for the rest for 60 s
+            wait_for(f"{self.name}: {count} connections at nginx", lambda: self.nginx_holds(count), 30)
             time.sleep(1)  # allocators give back what handshakes used
             return [(now - then) / count for now, then in zip(self.memory(), before)]
         finally:
-            for sock in socks + accepted:
+            for sock in socks:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 sock.close()
-            listener.close()
-            thread.join(30)
+
+    def nginx_holds(self, count):
+        """How many connections have come all the way."""
+        found = self.b.run(["ss", "-Htn", "state", "established", f"( sport = :{PORT} )"])
+        return len(found.splitlines()) >= count
 
 
 def to_ms(text):
@@ -210,10 +218,12 @@ def measure(ways, options):
 
 def show(result):
     names = list(dict.fromkeys(name for row in result.values() for name in row))
-    print(f"\n{'':58}" + "".join(f"{way:>14}" for way in WAYS))
+    print(f"\n{'':58}" + "".join(f"{way:>12}" for way in WAYS) + f"{'to haproxy':>12}{'to probe':>12}")
     for name in names:
-        cells = (result[way].get(name) for way in WAYS)
-        print(f"{name:58}" + "".join(f"{'-' if c is None else format(c, ',.2f' if c < 100 else ',.0f'):>14}"
+        cells = [result[way].get(name) for way in WAYS]
+        direct, haproxy, probe, ours = cells
+        cells += [ours / peer if ours and peer else None for peer in (haproxy, probe)]
+        print(f"{name:58}" + "".join(f"{'-' if c is None else format(c, ',.2f' if c < 100 else ',.0f'):>12}"
                                      for c in cells))
 
 
