@@ -345,9 +345,8 @@ void conn_count_bytes(struct conn *conn)
     if (conn->state != CONN_OPEN || !conn->row)
         return;
     uint64_t request = conn_request_bytes(conn), response = conn_response_bytes(conn);
-    bool outbound = conn->direction == CONN_OUTBOUND;
-    metrics_add(conn->row, outbound ? STATS_SENT : STATS_RECEIVED, request - conn->counted[0]);
-    metrics_add(conn->row, outbound ? STATS_RECEIVED : STATS_SENT, response - conn->counted[1]);
+    metrics_add(conn->row, STATS_RECEIVED, request - conn->counted[0]);
+    metrics_add(conn->row, STATS_SENT, response - conn->counted[1]);
     conn->counted[0] = request;
     conn->counted[1] = response;
 }

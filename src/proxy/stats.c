@@ -29,13 +29,13 @@ static const char *const tcp_labels[] = {
 enum { TCP_LABELS = sizeof tcp_labels / sizeof tcp_labels[0] };
 _Static_assert((int)TCP_LABELS <= (int)METRICS_LABELS_MAX, "too many labels");
 
+/* As Istio counts, both reporters alike: sent is what the server sent. (The access log's view is
+ * its own pod's.) */
 static const struct metrics_family tcp_families[] = {
     {"istio_tcp_connections_opened_total", METRICS_COUNTER, "Connections that were relayed."},
     {"istio_tcp_connections_closed_total", METRICS_COUNTER, "Relayed connections that ended."},
-    {"istio_tcp_sent_bytes_total", METRICS_COUNTER,
-     "Bytes of responses (reporter destination) or requests (reporter source)."},
-    {"istio_tcp_received_bytes_total", METRICS_COUNTER,
-     "Bytes of requests (reporter destination) or responses (reporter source)."},
+    {"istio_tcp_sent_bytes_total", METRICS_COUNTER, "Bytes of responses."},
+    {"istio_tcp_received_bytes_total", METRICS_COUNTER, "Bytes of requests."},
 };
 static const struct metrics_family failed_families[] = {
     {"istio_tcp_connections_failed_total", METRICS_COUNTER,

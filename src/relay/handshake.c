@@ -30,8 +30,10 @@ static bool send_flight(struct handshake *handshake, const uint8_t *bytes, size_
     ssize_t sent = 0;
     if (!handshake->unsent)
         sent = send(handshake->item.fd, bytes, len, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN)
+        handshake->send_sys = errno; /* the peer's last words, an alert perhaps, come first */
     if (sent < 0)
-        sent = 0; /* EAGAIN, or an error that the next recv will name */
+        sent = 0;
     if ((size_t)sent == len)
         return true;
     size_t waiting = handshake->unsent_len - handshake->unsent_at, rest = len - (size_t)sent;
@@ -54,7 +56,9 @@ static void send_unsent(struct handshake *handshake)
         return;
     ssize_t sent = send(handshake->item.fd, handshake->unsent + handshake->unsent_at,
                         handshake->unsent_len - handshake->unsent_at, MSG_NOSIGNAL);
-    if (sent > 0)
+    if (sent < 0 && errno != EAGAIN)
+        handshake->send_sys = errno;
+    else if (sent > 0)
         handshake->unsent_at += (size_t)sent;
     if (handshake->unsent_at == handshake->unsent_len) {
         free(handshake->unsent);
@@ -98,6 +102,10 @@ static bool step(struct handshake *handshake, const uint8_t *bytes, size_t len)
 static void fail_read(struct handshake *handshake, ssize_t got, int sys)
 {
     struct err err = {0};
+    if (got == 0 && handshake->send_sys) {
+        got = -1;
+        sys = handshake->send_sys;
+    }
     if (got == 0)
         err_set(&err, ERR_TLS_PEER_CLOSED, "%s", err_sentence(ERR_TLS_PEER_CLOSED));
     else

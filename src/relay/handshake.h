@@ -18,6 +18,7 @@ struct handshake {
     size_t early_len;
     uint8_t *unsent; /* private: a flight that did not fit the socket */
     size_t unsent_len, unsent_at;
+    int send_sys;  /* private: errno of a send(); the socket does not tell it again */
     bool finished; /* private: only `unsent` is left to do */
     /* ERR_OK or the reason. fd and tls stay the caller's (an alert was sent where there is one to
      * send). The struct may be freed in the callback. */

@@ -214,24 +214,46 @@ class Hostile(MeshCase):
                 sock.sendall(b"\x17\x03\x03\x00\x40" + os.urandom(64))
                 read_to_end(sock)
 
+    @contextlib.contextmanager
+    def resets(self, step, *codes):
+        """Five connections in here end as resets, each with a line of its own and none of them counted twice."""
+        def lines():
+            return [line for line in self.b.access_log(direction="inbound") if line["source"].startswith(self.stranger.ip4)]
+
+        def failed():
+            return self.b.metric("istio_tcp_connections_failed_total", reporter="destination")
+        before, failed_before = len(lines()), failed()
+        yield
+        self.wait_for(f"{step}: five lines", lambda: len(lines()) >= before + 5)
+        found = lines()[before:]
+        self.assertEqual(len(found), 5)
+        self.assertLessEqual({line["result"] for line in found}, set(codes), step)
+        self.wait_for(f"{step}: counted", lambda: failed() >= failed_before + 5)
+        self.assertEqual(failed(), failed_before + 5)
+
     @needs_mesh
     def test_a_reset_at_each_step(self):
         hello = self.hello()
-        for data, answer in ((b"", False), (hello[:1], False), (hello[:20], False), (hello, False), (hello, True)):
+        for step, data, answer, code in (
+                ("before the first byte", b"", False, "conn_reset"), ("after one byte", hello[:1], False, "conn_reset"),
+                ("in the ClientHello", hello[:20], False, "conn_reset"), ("after it", hello, False, "tls_peer_reset"),
+                ("after the answer", hello, True, "tls_peer_reset")):
+            with self.subTest(step=step), self.resets(step, code, "conn_app_reset"):
+                for _ in range(5):
+                    sock = self.stranger.connect(self.b.ip4, self.server.port)
+                    sock.sendall(data)
+                    if answer:
+                        sock.recv(10)
+                    reset(sock)
+        key, chain = self.authority.issue(self.stranger.spiffe_id)
+        with self.resets("while bytes flow", "conn_reset"):
             for _ in range(5):
                 sock = self.stranger.connect(self.b.ip4, self.server.port)
-                sock.sendall(data)
-                if answer:
-                    sock.recv(10)
-                reset(sock)
-        key, chain = self.authority.issue(self.stranger.spiffe_id)
-        for _ in range(5):
-            sock = self.stranger.connect(self.b.ip4, self.server.port)
-            tls = self.context(key, chain).wrap_socket(sock)
-            tls.sendall(b"x" * 1000)
-            tls.recv(100)
-            tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            tls.close()
+                tls = self.context(key, chain).wrap_socket(sock)
+                tls.sendall(b"x" * 1000)
+                tls.recv(100)
+                tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                tls.close()
         self.wait_for("only the bystander is left", lambda: self.b.handfast("status")["connections"]["inbound"] == 1)
 
     # --- the outbound door ---------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ class Rotation(MeshCase):
             for pod in (self.a, self.b):
                 serials = self.serials(pod)
                 self.assertEqual(len(serials), len(set(serials)))
-                self.assertGreater(len(serials), MINUTE_S * 0.5)
+                self.assertGreater(len(serials), MINUTE_S * fewer(0.75, 0.5))
 
     def test_the_control_plane_is_killed_for_half_of_it(self):
         if not DIRECT:

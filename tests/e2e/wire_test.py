@@ -69,6 +69,7 @@ class CutForGood(MeshCase):
 
     def cut(self, use):
         """use(client, server) starts what is under way and returns the Backgrounds that must see an error."""
+        before = {} if DIRECT else {pod: len(pod.access_log()) for pod in (self.a, self.b)}
         pairs = [pair(self.a, self.b, 60) for _ in range(TIMES)]
         if DIRECT:
             for sock in (sock for both in pairs for sock in both):
@@ -90,7 +91,10 @@ class CutForGood(MeshCase):
         ends = {end[0] if isinstance(end, tuple) else end for end in ends}
         self.assertLessEqual(ends, {"error:ETIMEDOUT"} if DIRECT else {"reset"})
         self.assertGreater(took, USER_TIMEOUT_S * 0.5)
-        self.assertLess(took, USER_TIMEOUT_S * 5)
+        self.assertLess(took, USER_TIMEOUT_S * fewer(3, 5))
+        for pod, count in before.items():
+            self.wait_for(f"the lines of {pod.pod_name}", lambda: len(pod.access_log()) == count + TIMES)
+            self.assertEqual({line["result"] for line in pod.access_log()[count:]}, {"conn_user_timeout"})
 
     def test_both_ends_get_an_error_while_bytes_flow(self):
         def use(client, server):
