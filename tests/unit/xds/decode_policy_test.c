@@ -1,0 +1,100 @@
+/* A policy as others write it. */
+#include <string.h>
+
+#include "suite.h"
+#include "xds/decode.h"
+
+/* --- protobuf by hand: the messages that the other side has and we have not --- */
+
+struct bytes {
+    uint8_t data[256];
+    size_t len;
+};
+
+static struct bytes number(unsigned field, uint8_t value)
+{
+    return (struct bytes){{(uint8_t)(field << 3), value}, 2};
+}
+
+static struct bytes join(struct bytes a, struct bytes b)
+{
+    CU_ASSERT_FATAL(a.len + b.len < sizeof a.data);
+    memcpy(a.data + a.len, b.data, b.len);
+    a.len += b.len;
+    return a;
+}
+
+static struct bytes message(unsigned field, struct bytes inner)
+{
+    CU_ASSERT_FATAL(inner.len < 128);
+    struct bytes head = {{(uint8_t)(field << 3 | 2), (uint8_t)inner.len}, 2};
+    return join(head, inner);
+}
+
+static struct bytes text(unsigned field, const char *value)
+{
+    struct bytes inner = {.len = strlen(value)};
+    memcpy(inner.data, value, inner.len);
+    return message(field, inner);
+}
+
+/* shop/p for its namespace, with one rule of one clause of one match. */
+static struct bytes top(void)
+{
+    return join(join(text(1, "p"), text(2, "shop")), number(3, 1));
+}
+
+static struct bytes rule(struct bytes inner)
+{
+    return join(top(), message(5, inner));
+}
+
+static struct bytes clause(struct bytes inner)
+{
+    return rule(message(1, inner));
+}
+
+static struct bytes match(struct bytes inner)
+{
+    return clause(message(2, inner));
+}
+
+/* --- what is understood --- */
+
+static void policy_has_its_fields_where_the_wire_has_them(void)
+{
+    struct bytes all = {.len = 0};
+    const struct bytes account = join(text(1, "n"), text(2, "a"));
+    const struct bytes ip = join(message(1, (struct bytes){{10, 0, 0, 0}, 4}), number(2, 8));
+    for (unsigned field = 1; field <= 4; field++)
+        all = join(all, message(field, text(1, "t")));
+    for (unsigned field = 5; field <= 8; field++)
+        all = join(all, message(field, ip));
+    all = join(join(all, number(9, 80)), number(10, 81));
+    all = join(join(all, message(11, account)), message(12, account));
+    const struct bytes body = join(match(all), number(4, 1));
+    struct mesh_policy *policy;
+    CU_ASSERT_FATAL(xds_decode_policy(body.data, body.len, &policy, NULL) == ERR_OK);
+    CU_ASSERT_STRING_EQUAL(policy->key, "shop/p");
+    CU_ASSERT_EQUAL(policy->scope, MESH_SCOPE_NAMESPACE);
+    CU_ASSERT_EQUAL(policy->action, MESH_ACTION_DENY);
+    CU_ASSERT_FATAL(policy->rule_count == 1 && policy->rules[0].clause_count == 1);
+    CU_ASSERT_EQUAL_FATAL(policy->rules[0].clauses[0].match_count, 1);
+    const struct mesh_match *got = &policy->rules[0].clauses[0].matches[0];
+    CU_ASSERT(got->namespaces.count == 1 && got->not_namespaces.count == 1);
+    CU_ASSERT(got->principals.count == 1 && got->not_principals.count == 1);
+    CU_ASSERT(got->source_ips.count == 1 && got->not_source_ips.count == 1);
+    CU_ASSERT(got->destination_ips.count == 1 && got->not_destination_ips.count == 1);
+    CU_ASSERT(got->destination_ports.count == 1 && got->not_destination_ports.count == 1);
+    CU_ASSERT(got->service_accounts.count == 1 && got->not_service_accounts.count == 1);
+    mesh_policy_unref(policy);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct suite_case cases[] = {
+        SUITE_CASE(policy_has_its_fields_where_the_wire_has_them),
+        SUITE_END,
+    };
+    return suite_main("decode_policy", cases, argc, argv);
+}
