@@ -1,5 +1,6 @@
 /* From the wire to records of the mesh. Everything is checked: what comes out obeys the rules that
- * mesh/ states. Unknown fields and unknown extensions are passed over. Pure; any thread. */
+ * mesh/ states. Unknown fields and unknown extensions are passed over, except in policies: who is
+ * let in depends on all that they say. Pure; any thread. */
 #ifndef XDS_DECODE_H
 #define XDS_DECODE_H
 
@@ -19,7 +20,8 @@ struct xds_address {
  * others. */
 enum err_code xds_decode_address(const void *data, size_t len, struct xds_address *out,
                                  struct err *err);
-/* An istio.security.Authorization. */
+/* An istio.security.Authorization. A field that we do not know, at any depth, is ERR_XDS_RESOURCE;
+ * so is an extension of a match, while those of the whole policy are passed over. */
 enum err_code xds_decode_policy(const void *data, size_t len, struct mesh_policy **out,
                                 struct err *err);
 /* An SDS Secret with a validation context: trusted_ca inline, or a SPIFFE validator with several

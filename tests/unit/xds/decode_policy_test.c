@@ -1,4 +1,5 @@
-/* A policy as others write it. */
+/* What a policy may hold that we do not know. */
+#include <stdio.h>
 #include <string.h>
 
 #include "suite.h"
@@ -59,6 +60,14 @@ static struct bytes match(struct bytes inner)
     return clause(message(2, inner));
 }
 
+static enum err_code decode(const struct bytes *body, struct err *err)
+{
+    struct mesh_policy *policy = NULL;
+    enum err_code code = xds_decode_policy(body->data, body->len, &policy, err);
+    mesh_policy_unref(policy);
+    return code;
+}
+
 /* --- what is understood --- */
 
 static void policy_has_its_fields_where_the_wire_has_them(void)
@@ -90,10 +99,56 @@ static void policy_has_its_fields_where_the_wire_has_them(void)
     mesh_policy_unref(policy);
 }
 
+/* --- what is not understood --- */
+
+static void policy_with_a_field_that_we_do_not_know_is_refused_at_any_depth(void)
+{
+    const struct bytes none = {.len = 0}, more = number(15, 1);
+    const struct bytes ip = message(1, (struct bytes){{10, 0, 0, 0}, 4});
+    const struct {
+        struct bytes before, after; /* without the unknown field, and with it */
+        const char *why;
+    } rows[] = {
+        {top(), join(top(), more), "Authorization has field 15"},
+        {rule(none), rule(more), "rules[0]: Rule has field 15"},
+        {clause(none), clause(more), "rules[0]: Clause has field 15"},
+        {match(none), match(more), "rules[0]: Match has field 15"},
+        {match(message(3, text(1, "a"))), match(message(3, join(text(1, "a"), more))),
+         "rules[0]: principals: StringMatch has field 15"},
+        {match(message(4, message(4, none))), match(message(4, message(4, more))),
+         "rules[0]: not_principals: Empty has field 15"},
+        {match(message(5, join(ip, number(2, 8)))),
+         match(message(5, join(join(ip, number(2, 8)), more))), "rules[0]: Address has field 15"},
+        {match(message(11, join(text(1, "n"), text(2, "a")))),
+         match(message(11, join(join(text(1, "n"), text(2, "a")), more))),
+         "rules[0]: ServiceAccountMatch has field 15"},
+        {match(none), match(message(13, text(1, "waf"))),
+         "rules[0]: Match has the extension `waf` (field 13)"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct err err = {0};
+        char expected[128];
+        CU_ASSERT_EQUAL(decode(&rows[i].before, &err), ERR_OK);
+        CU_ASSERT_EQUAL(decode(&rows[i].after, &err), ERR_XDS_RESOURCE);
+        snprintf(expected, sizeof expected, "%s, which this proxy does not understand",
+                 rows[i].why);
+        CU_ASSERT_STRING_EQUAL(err.text, expected);
+    }
+}
+
+static void policy_with_extensions_of_its_own_is_read(void)
+{
+    struct bytes extension = join(text(1, "owner"), number(15, 1));
+    struct bytes body = join(top(), message(7, extension));
+    CU_ASSERT_EQUAL(decode(&body, NULL), ERR_OK);
+}
+
 int main(int argc, char **argv)
 {
     static const struct suite_case cases[] = {
         SUITE_CASE(policy_has_its_fields_where_the_wire_has_them),
+        SUITE_CASE(policy_with_a_field_that_we_do_not_know_is_refused_at_any_depth),
+        SUITE_CASE(policy_with_extensions_of_its_own_is_read),
         SUITE_END,
     };
     return suite_main("decode_policy", cases, argc, argv);
