@@ -121,6 +121,13 @@ static void on_policy(struct mesh_policy *policy, void *arg)
     must(client, changes && mesh_builder_put_policy(changes, policy));
 }
 
+static void on_unreadable_policy(struct mesh_policy *policy, void *arg)
+{
+    struct xds_client *client = arg;
+    struct mesh_builder *changes = changes_of(client);
+    must(client, changes && mesh_builder_put_unreadable(changes, policy));
+}
+
 static void on_removed_address(const char *name, void *arg)
 {
     struct xds_client *client = arg;
@@ -160,6 +167,7 @@ static const struct xds_delta_events delta_events = {
     .on_workload = on_workload,
     .on_service = on_service,
     .on_policy = on_policy,
+    .on_unreadable_policy = on_unreadable_policy,
     .on_removed_address = on_removed_address,
     .on_removed_policy = on_removed_policy,
     .on_bundle = on_bundle,

@@ -256,6 +256,22 @@ static enum err_code apply_policy(struct xds_delta_client *client, const RESOURC
     return code;
 }
 
+/* Nobody knows what it says, so whom it may guard must not be left unguarded. */
+static enum err_code apply_unreadable(struct xds_delta_client *client, const RESOURCE *resource,
+                                      const char *why, struct err *err)
+{
+    struct mesh_policy *policy;
+    const Google__Protobuf__Any *any = resource->resource;
+    bool is_policy = strcmp(any->type_url, xds_type_url(XDS_AUTHORIZATION)) == 0;
+    enum err_code code = xds_decode_unreadable(resource->name, is_policy ? any->value.data : NULL,
+                                               any->value.len, why, &policy, err);
+    if (code)
+        return code;
+    client->events->on_unreadable_policy(policy, client->arg);
+    mesh_policy_unref(policy);
+    return ERR_OK;
+}
+
 static enum err_code apply_bundle(struct xds_delta_client *client, const RESOURCE *resource,
                                   const ProtobufCBinaryData *body, struct err *err)
 {
@@ -301,20 +317,38 @@ static enum err_code hold(struct held_type *held, const RESOURCE *resource, stru
 }
 
 /* The version of what stays in force is still true, unless it says nothing: then the server could
- * not see that ours is the older one. */
-static void hold_after_refusal(struct held_type *held, const RESOURCE *resource)
+ * not see that ours is the older one. Of a policy that could not be read there is a record that the
+ * server must be able to take back. */
+static enum err_code hold_after_refusal(struct xds_delta_client *client, enum xds_type type,
+                                        const RESOURCE *resource, struct err *err)
 {
-    const char *version = map_get_str(&held->versions, resource->name);
-    void *old;
-    if (version && !*version && map_set_str(&held->versions, resource->name, nobodys, &old))
-        free_version(old);
+    struct map *versions = &client->types[type].versions;
+    const char *version = map_get_str(versions, resource->name);
+    void *old = NULL;
+    if (version ? *version != 0 : type != XDS_AUTHORIZATION)
+        return ERR_OK;
+    if (!map_set_str(versions, resource->name, nobodys, &old))
+        return no_memory(err);
+    free_version(old);
+    return ERR_OK;
+}
+
+static enum err_code take_refusal(struct xds_delta_client *client, enum xds_type type,
+                                  const RESOURCE *resource, struct refusal *refusal,
+                                  struct err *why, struct err *err)
+{
+    make_printable(why->text);
+    refuse(client, refusal, resource, why);
+    enum err_code code = ERR_OK;
+    if (type == XDS_AUTHORIZATION)
+        code = apply_unreadable(client, resource, why->text, err);
+    return code ? code : hold_after_refusal(client, type, resource, err);
 }
 
 static enum err_code take_resources(struct xds_delta_client *client, enum xds_type type,
                                     const RESPONSE *response, struct refusal *refusal,
                                     struct err *err)
 {
-    struct held_type *held = &client->types[type];
     for (size_t i = 0; i < response->n_resources; i++) {
         const RESOURCE *resource = response->resources[i];
         if (!resource->resource) /* a sign of life for a resource with a lifetime; we have none */
@@ -324,12 +358,11 @@ static enum err_code take_resources(struct xds_delta_client *client, enum xds_ty
         if (code == ERR_NO_MEMORY)
             return no_memory(err);
         if (code) {
-            refuse(client, refusal, resource, &why);
-            hold_after_refusal(held, resource);
-            continue;
+            code = take_refusal(client, type, resource, refusal, &why, err);
+        } else {
+            client->counts.resources++;
+            code = hold(&client->types[type], resource, err);
         }
-        client->counts.resources++;
-        code = hold(held, resource, err);
         if (code)
             return code;
     }

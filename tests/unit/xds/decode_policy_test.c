@@ -1,4 +1,5 @@
-/* What a policy may hold that we do not know. */
+/* What a policy may hold that we do not know, and what is still known of one that we cannot read.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -143,12 +144,62 @@ static void policy_with_extensions_of_its_own_is_read(void)
     CU_ASSERT_EQUAL(decode(&body, NULL), ERR_OK);
 }
 
+/* --- what is known of one that cannot be read --- */
+
+static void policy_that_cannot_be_read_guards_whom_it_may_mean(void)
+{
+    const struct bytes broken = {{5 << 3 | 2, 3, 0xff, 0xff, 0xff}, 5};
+    const struct bytes cut = {{5 << 3 | 2, 100}, 2};
+    const struct bytes named = join(text(1, "p"), text(2, "shop"));
+    const struct {
+        const char *name;
+        struct bytes body; /* len 0: there is none */
+        enum mesh_scope scope;
+        const char *guarded;
+        bool dry_run;
+    } rows[] = {
+        /* The rules are broken, or one of them is, and the top says whom they guard. */
+        {"shop/p", join(top(), broken), MESH_SCOPE_NAMESPACE, "shop", false},
+        {"shop/p", join(named, broken), MESH_SCOPE_GLOBAL, "", false},
+        {"/p", join(text(1, "p"), broken), MESH_SCOPE_GLOBAL, "", false},
+        {"shop/p", join(join(named, number(3, 2)), broken), MESH_SCOPE_WORKLOAD, "", false},
+        {"shop/p", join(join(top(), number(6, 1)), broken), MESH_SCOPE_NAMESPACE, "shop", true},
+        /* A scope of the future. */
+        {"shop/p", join(named, number(3, 9)), MESH_SCOPE_NAMESPACE, "shop", false},
+        {"other/p", join(named, number(3, 9)), MESH_SCOPE_NAMESPACE, "shop", false},
+        {"/p", join(text(1, "p"), number(3, 9)), MESH_SCOPE_GLOBAL, "", false},
+        /* A namespace that is not said. */
+        {"shop/p", join(text(1, "p"), number(3, 1)), MESH_SCOPE_NAMESPACE, "shop", false},
+        {"p", join(text(1, "p"), number(3, 1)), MESH_SCOPE_GLOBAL, "", false},
+        /* Nothing but the name. */
+        {"shop/p", join(top(), cut), MESH_SCOPE_NAMESPACE, "shop", false},
+        {"/p", join(top(), cut), MESH_SCOPE_GLOBAL, "", false},
+        {"shop/p", {.len = 0}, MESH_SCOPE_NAMESPACE, "shop", false},
+        {"", {.len = 0}, MESH_SCOPE_GLOBAL, "", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct mesh_policy *policy;
+        size_t len = rows[i].body.len;
+        CU_ASSERT_FATAL(xds_decode_unreadable(rows[i].name, len ? rows[i].body.data : NULL, len,
+                                              "why", &policy, NULL) == ERR_OK);
+        bool good = policy->scope == rows[i].scope && policy->dry_run == rows[i].dry_run &&
+                    strcmp(policy->namespace, rows[i].guarded) == 0;
+        if (!good)
+            printf("\n    row: %zu\n", i);
+        CU_ASSERT(good);
+        CU_ASSERT_STRING_EQUAL(policy->key, rows[i].name);
+        CU_ASSERT_STRING_EQUAL(policy->unreadable, "why");
+        mesh_policy_unref(policy);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct suite_case cases[] = {
         SUITE_CASE(policy_has_its_fields_where_the_wire_has_them),
         SUITE_CASE(policy_with_a_field_that_we_do_not_know_is_refused_at_any_depth),
         SUITE_CASE(policy_with_extensions_of_its_own_is_read),
+        SUITE_CASE(policy_that_cannot_be_read_guards_whom_it_may_mean),
         SUITE_END,
     };
     return suite_main("decode_policy", cases, argc, argv);
