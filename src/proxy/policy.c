@@ -116,7 +116,10 @@ enum mesh_decision policy_decide(struct conn *conn, const struct view *view, con
     mesh_verdict_format(&verdict, &request, text);
     addr_port_format(&conn->source_at, source);
     if (verdict.decision == MESH_PENDING) {
-        err_set(err, ERR_CONN_POLICY_PENDING, "connection from %s: %s", source, text);
+        err_set(err,
+                verdict.reason == MESH_REASON_UNREADABLE ? ERR_CONN_POLICY_UNREADABLE
+                                                         : ERR_CONN_POLICY_PENDING,
+                "connection from %s: %s", source, text);
         return MESH_PENDING;
     }
     bool strict = !principal && verdict.reason == MESH_REASON_DENY_MATCH && verdict.policy &&

@@ -9,8 +9,8 @@
 
 /* Asks the policies of `conn->destination` about the connection's source, with `principal` (NULL:
  * plaintext). MESH_DENY fills *err with ERR_CONN_POLICY_DENIED and keeps the denial for the access
- * line; MESH_PENDING fills it with ERR_CONN_POLICY_PENDING. A dry-run policy that would have denied
- * is logged and counted. */
+ * line; MESH_PENDING fills it with ERR_CONN_POLICY_PENDING or ERR_CONN_POLICY_UNREADABLE. A dry-run
+ * policy that would have denied is logged and counted. */
 enum mesh_decision policy_decide(struct conn *conn, const struct view *view, const char *principal,
                                  struct err *err);
 

@@ -211,6 +211,28 @@ static void a_policy_that_never_arrives_refuses_at_the_deadline(void)
     bed_deinit(&bed);
 }
 
+static void a_policy_that_cannot_be_read_holds_and_refuses_under_a_name_of_its_own(void)
+{
+    bed_init(&bed);
+    bed_put_unreadable(&bed, "/future");
+    bed_publish(&bed);
+    int client = bed_dial(&bed, BED_SERVICE_IP ":80");
+    CU_ASSERT_EQUAL(bed_next(&bed, client), -ECONNRESET);
+    CU_ASSERT_EQUAL(bed_refused(&bed.server, CONN_INBOUND, ERR_CONN_POLICY_UNREADABLE), 1);
+    close(client);
+    client = bed_dial(&bed, BED_SERVICE_IP ":80");
+    bed_write(client, "hello");
+    bed_settle(&bed);
+    bed_drop_policy(&bed, "/future");
+    bed_publish(&bed);
+    int server = bed_accept(&bed, bed.app);
+    CU_ASSERT_TRUE_FATAL(server >= 0);
+    expect_text(server, "hello");
+    close(client);
+    close(server);
+    bed_deinit(&bed);
+}
+
 static void a_new_policy_ends_live_connections_that_it_denies(void)
 {
     bed_init(&bed);
@@ -326,6 +348,7 @@ int main(int argc, char **argv)
         SUITE_CASE(a_denied_identity_hears_so_and_is_reset),
         SUITE_CASE(a_named_policy_that_has_not_arrived_holds_until_it_does),
         SUITE_CASE(a_policy_that_never_arrives_refuses_at_the_deadline),
+        SUITE_CASE(a_policy_that_cannot_be_read_holds_and_refuses_under_a_name_of_its_own),
         SUITE_CASE(a_new_policy_ends_live_connections_that_it_denies),
         SUITE_CASE(an_address_that_is_not_the_pod_s_is_refused),
         SUITE_CASE(an_application_that_is_not_there_is_a_reset_at_once),
