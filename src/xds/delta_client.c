@@ -25,6 +25,7 @@ static char nobodys[] = "-";
 struct held_type {
     struct map versions; /* name -> malloc'd version, or `nobodys` */
     bool answered;       /* the first answer has come, the whole of it */
+    bool current;        /* and so it has on the present stream */
     bool partial;        /* the server has said that the rest of an answer follows */
 };
 
@@ -107,6 +108,11 @@ bool xds_delta_client_settled(const struct xds_delta_client *client)
     return !client->types[XDS_ADDRESS].partial && !client->types[XDS_AUTHORIZATION].partial;
 }
 
+bool xds_delta_client_current(const struct xds_delta_client *client)
+{
+    return client->types[XDS_ADDRESS].current && client->types[XDS_AUTHORIZATION].current;
+}
+
 const struct xds_delta_client_counts *xds_delta_client_counts(const struct xds_delta_client *client)
 {
     return &client->counts;
@@ -164,7 +170,8 @@ enum err_code xds_delta_client_start(struct xds_delta_client *client, struct err
         struct xds_arena arena;
         xds_arena_init(&arena);
         request.node = &node;
-        client->types[i].partial = false; /* nothing follows any more on the stream that ended */
+        /* Nothing follows any more on the stream that ended. */
+        client->types[i].partial = client->types[i].current = false;
         if (i == XDS_SECRET) {
             request.resource_names_subscribe = names;
             request.n_resource_names_subscribe = 1;
@@ -401,6 +408,7 @@ static enum err_code take_response(struct xds_delta_client *client, const RESPON
     struct held_type *held = &client->types[type];
     held->partial = version_len > 0 && response->system_version_info[version_len - 1] == '+';
     held->answered = held->answered || !held->partial;
+    held->current = held->current || !held->partial;
     return answer(client, response, type, &refusal, err);
 }
 

@@ -71,6 +71,9 @@ bool xds_delta_client_ready(const struct xds_delta_client *client);
 /* False in the middle of an answer of Address or Authorization that the server has split: a policy
  * may be gone already and the one in its place not there yet. */
 bool xds_delta_client_settled(const struct xds_delta_client *client);
+/* True once Address and Authorization have both been answered on the present stream, each in full:
+ * what was missed between two streams is there, workloads and policies as of one time. */
+bool xds_delta_client_current(const struct xds_delta_client *client);
 const struct xds_delta_client_counts *
 xds_delta_client_counts(const struct xds_delta_client *client);
 

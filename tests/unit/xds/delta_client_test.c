@@ -259,6 +259,28 @@ static void client_waits_for_the_rest_of_a_split_answer(void)
     close_world(&world);
 }
 
+static void client_is_current_when_a_stream_has_answered_both(void)
+{
+    struct world world;
+    open_world(&world);
+    CU_ASSERT_FALSE(xds_delta_client_current(world.client));
+    respond(&world, authorization(), "1", "5", NULL, NULL);
+    respond(&world, address(), "2", "5", RESOURCES(kit_workload("a", 1)), NULL);
+    CU_ASSERT(xds_delta_client_current(world.client));
+    CU_ASSERT_EQUAL(xds_delta_client_start(world.client, NULL), ERR_OK);
+    CU_ASSERT_FALSE(xds_delta_client_current(world.client));
+    respond(&world, address(), "1", "6", RESOURCES(kit_workload("a", 2)), NULL);
+    CU_ASSERT_FALSE(xds_delta_client_current(world.client));
+    respond(&world, authorization(), "2", "6+", RESOURCES(kit_policy("p", true)), NULL);
+    CU_ASSERT_FALSE(xds_delta_client_current(world.client));
+    respond(&world, authorization(), "3", "6", RESOURCES(kit_policy("q", true)), NULL);
+    CU_ASSERT(xds_delta_client_current(world.client));
+    respond(&world, address(), "4", "7+", RESOURCES(kit_workload("b", 1)), NULL);
+    CU_ASSERT(xds_delta_client_current(world.client)); /* settled is another matter */
+    CU_ASSERT_FALSE(xds_delta_client_settled(world.client));
+    close_world(&world);
+}
+
 static void client_refuses_the_bad_and_keeps_the_good_of_one_response(void)
 {
     struct world world;
@@ -478,6 +500,7 @@ int main(int argc, char **argv)
         SUITE_CASE(client_asks_for_three_types_at_first),
         SUITE_CASE(client_acknowledges_and_is_ready_after_both_first_answers),
         SUITE_CASE(client_waits_for_the_rest_of_a_split_answer),
+        SUITE_CASE(client_is_current_when_a_stream_has_answered_both),
         SUITE_CASE(client_refuses_the_bad_and_keeps_the_good_of_one_response),
         SUITE_CASE(client_states_what_it_holds_when_it_comes_back),
         SUITE_CASE(client_does_not_claim_versions_that_it_refused),
