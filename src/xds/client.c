@@ -102,6 +102,9 @@ static void must(struct xds_client *client, bool done)
 
 static void start_over(struct xds_client *client)
 {
+    /* What is left of the changes may be all but a policy: not ready, so it is not published. */
+    mesh_builder_free(client->changes);
+    client->changes = NULL;
     xds_delta_client_forget(client->delta);
     give_up(client, ERR_NO_MEMORY, "out of memory for the mesh");
 }
@@ -181,12 +184,13 @@ static const struct xds_delta_events delta_events = {
 
 /* --- snapshots ------------------------------------------------------------------------------ */
 
-/* Half an answer must not be in force, not even for a moment, nor one type as of now with the other
- * as of the last stream: a workload may name a policy that has changed too. The end of what is
- * missing publishes. */
+/* Half an answer must not be in force, not even for a moment, nor what came before we had to give
+ * up in the middle of one, nor one type as of now with the other as of the last stream: a workload
+ * may name a policy that has changed too. The end of what is missing publishes. */
 static bool is_due(const struct xds_client *client)
 {
-    return xds_delta_client_ready(client->delta) && xds_delta_client_settled(client->delta) &&
+    return client->failure.code == ERR_OK && xds_delta_client_ready(client->delta) &&
+           xds_delta_client_settled(client->delta) &&
            (xds_delta_client_current(client->delta) || client->silent) &&
            (client->changes || !client->published);
 }

@@ -91,6 +91,7 @@ void xds_delta_client_forget(struct xds_delta_client *client)
 {
     for (int i = 0; i < XDS_TYPE_COUNT; i++) {
         size_t position = 0;
+        client->types[i].answered = false;
         for (struct map_entry *at; (at = map_next(&client->types[i].versions, &position));) {
             free_version(at->value);
             at->value = nobodys;

@@ -64,7 +64,8 @@ enum err_code xds_delta_client_response(struct xds_delta_client *client, const v
                                         size_t len, struct err *err);
 
 /* Something that came was lost on the way to where it is kept: the next stream says that every
- * version is unknown, so that the server sends everything again and says what is gone. */
+ * version is unknown, so that the server sends everything again and says what is gone. Not ready
+ * before that. */
 void xds_delta_client_forget(struct xds_delta_client *client);
 
 bool xds_delta_client_ready(const struct xds_delta_client *client);

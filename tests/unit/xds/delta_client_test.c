@@ -429,13 +429,19 @@ static void client_that_lost_something_asks_for_everything_again(void)
 {
     struct world world;
     open_world(&world);
+    respond(&world, authorization(), "0", "1", NULL, NULL);
     respond(&world, address(), "1", "1", RESOURCES(with_version(kit_workload("a", 1), "v1")), NULL);
+    CU_ASSERT(xds_delta_client_ready(world.client));
     xds_delta_client_forget(world.client);
     xds_delta_client_forget(world.client);
+    CU_ASSERT_FALSE(xds_delta_client_ready(world.client));
     forget_requests(&world);
     xds_delta_client_start(world.client, NULL);
     CU_ASSERT_STRING_EQUAL(versions_of(world.requests[0]), "a=-");
     respond(&world, address(), "1", "1", RESOURCES(with_version(kit_workload("a", 1), "v1")), NULL);
+    CU_ASSERT_FALSE(xds_delta_client_ready(world.client));
+    respond(&world, authorization(), "2", "1", NULL, NULL);
+    CU_ASSERT(xds_delta_client_ready(world.client));
     forget_requests(&world);
     xds_delta_client_start(world.client, NULL);
     CU_ASSERT_STRING_EQUAL(versions_of(world.requests[0]), "a=v1");
