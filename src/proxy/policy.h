@@ -14,6 +14,11 @@
 enum mesh_decision policy_decide(struct conn *conn, const struct view *view, const char *principal,
                                  struct err *err);
 
+/* Asks again about a live connection, now that its destination's record is `own`. As
+ * policy_decide(), except that with `late` a MESH_PENDING is kept for the access line too. */
+enum mesh_decision policy_recheck(struct conn *conn, const struct mesh_workload *own,
+                                  const char *principal, bool late, struct err *err);
+
 /* True when a view may judge inbound connections otherwise than the one before: another record of
  * our own, or other policies that apply to it. */
 bool policy_changed(const struct config *config, const struct view *before,
