@@ -40,7 +40,7 @@ static enum err_code check_output(const struct ca *ca, const char *chain_pem,
     if (code == ERR_OK && expected->id)
         code = profile_check_svid(leaf, "the issued", &id, &why);
     else if (code == ERR_OK)
-        code = profile_check_server(leaf, "the issued", expected->dns_name, &why);
+        code = profile_check_server(leaf, "the issued", expected->dns_name, false, &why);
     if (code == ERR_OK && expected->id && !spiffe_equal(&id, expected->id))
         code = err_set(&why, ERR_TLS_ID_MISMATCH, "it is for %.200s, expected %.200s", id.text,
                        expected->id->text);

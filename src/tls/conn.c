@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/addr.h"
 #include "tls/alert.h"
 #include "tls/bio.h"
 #include "tls/context_impl.h"
@@ -73,23 +74,37 @@ struct tls_conn *tls_conn_new_client(struct tls_context *context, const struct s
     return conn;
 }
 
-struct tls_conn *tls_conn_new_client_dns(struct tls_context *context, const char *dns_name)
+static struct tls_conn *new_named(struct tls_context *context, const char *name, bool outside)
 {
     static const uint8_t h2[] = {2, 'h', '2'};
+    struct addr ip;
     if (!context->bundle)
         abort();
     struct tls_conn *conn = new_conn(context, false);
     if (!conn)
         return NULL;
-    SSL_certs_clear(conn->ssl);
-    conn->dns_name = strdup(dns_name);
+    conn->outside = outside;
+    conn->server_name = strdup(name);
     /* An address is no server name (RFC 6066 section 3), and then there is none to send. */
-    if (conn->dns_name && SSL_set_alpn_protos(conn->ssl, h2, sizeof h2) == 0 &&
-        (strchr(dns_name, ':') || SSL_set_tlsext_host_name(conn->ssl, dns_name)))
+    if (conn->server_name && SSL_set_alpn_protos(conn->ssl, h2, sizeof h2) == 0 &&
+        (addr_parse(&ip, name) || SSL_set_tlsext_host_name(conn->ssl, name)))
         return conn;
     tls_conn_free(conn);
     ERR_clear_error();
     return NULL;
+}
+
+struct tls_conn *tls_conn_new_client_dns(struct tls_context *context, const char *dns_name)
+{
+    struct tls_conn *conn = new_named(context, dns_name, false);
+    if (conn)
+        SSL_certs_clear(conn->ssl);
+    return conn;
+}
+
+struct tls_conn *tls_conn_new_client_outside(struct tls_context *context, const char *name)
+{
+    return new_named(context, name, true);
 }
 
 struct tls_conn *tls_conn_new_server(struct tls_context *context)
@@ -104,7 +119,7 @@ void tls_conn_free(struct tls_conn *conn)
     SSL_free(conn->ssl);
     tls_context_unref(conn->context);
     free(conn->expected);
-    free(conn->dns_name);
+    free(conn->server_name);
     free(conn);
 }
 

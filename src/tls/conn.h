@@ -46,7 +46,7 @@ enum tls_status {
 
 /* What was proven about the peer; valid after the handshake. */
 struct tls_peer {
-    struct spiffe_id id; /* empty for a server that is verified by DNS name */
+    struct spiffe_id id; /* empty for a server that is known by name */
     char serial[48];     /* lower-case hex */
     int64_t not_after_s; /* wall clock */
     char alpn[16];
@@ -60,6 +60,10 @@ struct tls_conn *tls_conn_new_client(struct tls_context *context, const struct s
 /* As client to a server with a DNS name (the control plane): roots from the context's bundle, name
  * exact (no wildcards, case ignored), no client certificate, ALPN h2. */
 struct tls_conn *tls_conn_new_client_dns(struct tls_context *context, const char *dns_name);
+/* As client to a server outside the mesh (a Kubernetes API server), known by the DNS name or the IP
+ * address `name` (RFC 9525; a wildcard may stand for the whole first label); the context is one of
+ * tls_context_new_outside. */
+struct tls_conn *tls_conn_new_client_outside(struct tls_context *context, const char *name);
 /* As server that requires a client certificate from the mesh. */
 struct tls_conn *tls_conn_new_server(struct tls_context *context);
 void tls_conn_free(struct tls_conn *conn);

@@ -14,7 +14,8 @@ struct tls_conn {
     /* until the handshake is over */
     struct spiffe_id *expected;
     size_t expected_count;
-    char *dns_name;
+    char *server_name;
+    bool outside;          /* of the mesh: addresses and wildcards name a server as well */
     enum err_code verdict; /* set by a callback that refused; its sentence is in *err */
     uint8_t sniffed;       /* how many of the first two bytes have been looked at */
     bool server;

@@ -112,7 +112,7 @@ static enum err_code install(struct tls_context *context, STACK_OF(X509) * chain
 }
 
 /* Reads our own chain and checks that it belongs to the key. */
-static enum err_code read_chain(STACK_OF(X509) * *chain, const struct tls_key *key, const char *pem,
+static enum err_code read_chain(STACK_OF(X509) * *chain, const EVP_PKEY *key, const char *pem,
                                 size_t len, struct err *err)
 {
     *chain = NULL;
@@ -125,7 +125,7 @@ static enum err_code read_chain(STACK_OF(X509) * *chain, const struct tls_key *k
     char serial[CERTIFICATE_SERIAL_MAX], issuer[CERTIFICATE_NAME_MAX];
     X509 *leaf = sk_X509_value(*chain, 0);
     EVP_PKEY *public_key = X509_get_pubkey(leaf);
-    bool same = public_key && EVP_PKEY_cmp(public_key, key->pkey) == 1;
+    bool same = public_key && EVP_PKEY_cmp(public_key, key) == 1;
     EVP_PKEY_free(public_key);
     ERR_clear_error();
     if (same)
@@ -143,7 +143,7 @@ enum err_code tls_context_new(struct tls_context **out, struct tls_key *key, con
 {
     STACK_OF(X509) *chain = NULL;
     *out = NULL;
-    enum err_code code = read_chain(&chain, key, chain_pem, chain_len, err);
+    enum err_code code = read_chain(&chain, key->pkey, chain_pem, chain_len, err);
     if (code == ERR_OK) {
         struct verify_request request = {.whose = "our own",
                                          .bundle = bundle,
@@ -181,12 +181,45 @@ enum err_code tls_context_new_roots(struct tls_context **out, struct tls_bundle 
     return ERR_OK;
 }
 
+/* Our certificate for a server outside the mesh; what it must look like is that server's affair. */
+static enum err_code add_client_certificate(struct tls_context *context, const char *chain_pem,
+                                            const char *key_pem, struct err *err)
+{
+    EVP_PKEY *key = NULL;
+    STACK_OF(X509) *chain = NULL;
+    enum err_code code = key_read(&key, key_pem, strlen(key_pem), err);
+    if (code == ERR_OK)
+        code = read_chain(&chain, key, chain_pem, strlen(chain_pem), err);
+    if (code == ERR_OK) {
+        read_identity(&context->identity, sk_X509_value(chain, 0));
+        drop_root(chain);
+        code = install(context, chain, key, err);
+    }
+    sk_X509_pop_free(chain, X509_free);
+    EVP_PKEY_free(key);
+    return code;
+}
+
+enum err_code tls_context_new_outside(struct tls_context **out, struct tls_bundle *bundle,
+                                      const char *chain_pem, const char *key_pem, struct err *err)
+{
+    enum err_code code = tls_context_new_roots(out, bundle, err);
+    if (code != ERR_OK || !chain_pem)
+        return code;
+    code = add_client_certificate(*out, chain_pem, key_pem, err);
+    if (code == ERR_OK)
+        return ERR_OK;
+    tls_context_unref(*out);
+    *out = NULL;
+    return code;
+}
+
 enum err_code tls_context_new_server(struct tls_context **out, struct tls_key *key,
                                      const char *chain_pem, size_t chain_len, struct err *err)
 {
     STACK_OF(X509) *chain = NULL;
     *out = NULL;
-    enum err_code code = read_chain(&chain, key, chain_pem, chain_len, err);
+    enum err_code code = read_chain(&chain, key->pkey, chain_pem, chain_len, err);
     if (code == ERR_OK) {
         struct tls_context *context = new_context(SSL_VERIFY_NONE, alpn_h2);
         if (!context) {

@@ -65,6 +65,12 @@ enum err_code tls_context_new(struct tls_context **out, struct tls_key *key, con
  * h2. */
 enum err_code tls_context_new_roots(struct tls_context **out, struct tls_bundle *bundle,
                                     struct err *err);
+/* A client context for a server outside the mesh, for tls_conn_new_client_outside: only the
+ * bundle's roots, ALPN h2. `chain_pem` and `key_pem` (unencrypted, RSA or ECDSA) are the
+ * certificate that we show when the server asks for one, or both NULL. As above;
+ * ERR_TLS_KEY_MISMATCH, ERR_TLS_BAD_CERTIFICATE, ERR_INVALID, ERR_TOO_LARGE. */
+enum err_code tls_context_new_outside(struct tls_context **out, struct tls_bundle *bundle,
+                                      const char *chain_pem, const char *key_pem, struct err *err);
 /* A server context for plain server TLS (the control plane's 15012): chain and key, no client
  * certificate, ALPN h2. */
 enum err_code tls_context_new_server(struct tls_context **out, struct tls_key *key,

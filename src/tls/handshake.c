@@ -76,7 +76,8 @@ static enum err_code verify_peer(struct tls_conn *conn, SSL *ssl)
                                      .bundle = conn->context->bundle,
                                      .expected = conn->expected,
                                      .expected_count = conn->expected_count,
-                                     .dns_name = conn->dns_name};
+                                     .server_name = conn->server_name,
+                                     .outside = conn->outside};
     code = verify_chain(&request, chain, &conn->peer.id, conn->err);
     X509 *leaf = sk_X509_value(chain, 0);
     certificate_serial(leaf, conn->peer.serial);
@@ -125,9 +126,9 @@ static enum tls_status complete(struct tls_conn *conn)
     }
     conn->done = true;
     free(conn->expected);
-    free(conn->dns_name);
+    free(conn->server_name);
     conn->expected = NULL;
-    conn->dns_name = NULL;
+    conn->server_name = NULL;
     return TLS_OK;
 }
 

@@ -54,7 +54,7 @@ static int no_password(char *buffer, int size, int writing, void *arg)
     return 0;
 }
 
-enum err_code tls_key_parse_pem(struct tls_key **out, const char *pem, size_t len, struct err *err)
+enum err_code key_read(EVP_PKEY **out, const char *pem, size_t len, struct err *err)
 {
     *out = NULL;
     if (len > KEY_PEM_MAX)
@@ -63,14 +63,24 @@ enum err_code tls_key_parse_pem(struct tls_key **out, const char *pem, size_t le
     BIO *bio = BIO_new_mem_buf(pem, (int)len);
     if (!bio)
         return err_set(err, ERR_NO_MEMORY, "no memory to read a private key");
-    EVP_PKEY *pkey = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
+    *out = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
     BIO_free(bio);
-    if (!pkey) {
-        char reason[PEM_REASON_MAX];
+    char reason[PEM_REASON_MAX];
+    if (!*out)
         return err_set(err, ERR_INVALID,
                        "private key cannot be parsed (%s), expected an unencrypted PKCS #8 PEM",
                        pem_reason(reason));
-    }
+    ERR_clear_error();
+    return ERR_OK;
+}
+
+enum err_code tls_key_parse_pem(struct tls_key **out, const char *pem, size_t len, struct err *err)
+{
+    EVP_PKEY *pkey = NULL;
+    *out = NULL;
+    enum err_code code = key_read(&pkey, pem, len, err);
+    if (code != ERR_OK)
+        return code;
     if (!key_is_p256(pkey)) {
         EVP_PKEY_free(pkey);
         return err_set(err, ERR_INVALID,

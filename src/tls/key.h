@@ -12,6 +12,10 @@ struct tls_key {
     EVP_PKEY *pkey; /* P-256; BoringSSL wipes the scalar when it frees it */
 };
 
+/* Any private key that TLS 1.3 can sign with, from PEM; the caller frees it. ERR_INVALID,
+ * ERR_TOO_LARGE, ERR_NO_MEMORY. */
+enum err_code key_read(EVP_PKEY **out, const char *pem, size_t len, struct err *err);
+
 /* True for a key on P-256, public or private. */
 bool key_is_p256(const EVP_PKEY *pkey);
 

@@ -3,9 +3,9 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "tls/certificate.h"
+#include "tls/server_name.h"
 
 /* Finds the URI SANs: how many, and the first one. */
 static unsigned find_uris(const GENERAL_NAMES *names, const ASN1_IA5STRING **first)
@@ -108,39 +108,19 @@ enum err_code profile_check_svid(X509 *leaf, const char *whose, struct spiffe_id
     return code;
 }
 
-/* Host names are compared without regard to case (RFC 9525 section 6.3), as pointer and length. */
-static bool has_dns_name(const GENERAL_NAMES *names, const char *dns_name, char *found, size_t size)
-{
-    size_t used = 0;
-    for (size_t i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-        if (name->type != GEN_DNS)
-            continue;
-        const uint8_t *bytes = ASN1_STRING_get0_data(name->d.dNSName);
-        size_t len = (size_t)ASN1_STRING_length(name->d.dNSName);
-        if (len == strlen(dns_name) && strncasecmp((const char *)bytes, dns_name, len) == 0)
-            return true;
-        char text[100];
-        if (used < size)
-            used += (size_t)snprintf(found + used, size - used, "%s%s", used ? ", " : "",
-                                     certificate_text(bytes, len, text, sizeof text));
-    }
-    return false;
-}
-
-enum err_code profile_check_server(X509 *leaf, const char *whose, const char *dns_name,
+enum err_code profile_check_server(X509 *leaf, const char *whose, const char *name, bool outside,
                                    struct err *err)
 {
-    char found[200] = "no DNS name at all", serial[CERTIFICATE_SERIAL_MAX];
+    char found[200] = "no name at all", serial[CERTIFICATE_SERIAL_MAX];
     GENERAL_NAMES *names = NULL;
     enum err_code code = ERR_OK;
     if (!certificate_names(leaf, &names))
         code = err_set(err, ERR_TLS_BAD_CERTIFICATE,
                        "%s certificate (serial %s) has a damaged subject alternative name", whose,
                        certificate_serial(leaf, serial));
-    else if (!names || !has_dns_name(names, dns_name, found, sizeof found))
+    else if (!names || !server_name_in(names, name, outside, found, sizeof found))
         code = err_set(err, ERR_TLS_NAME, "%s certificate (serial %s) is for %s, expected %.150s",
-                       whose, certificate_serial(leaf, serial), found, dns_name);
+                       whose, certificate_serial(leaf, serial), found, name);
     GENERAL_NAMES_free(names);
     if (code == ERR_OK && (X509_get_extension_flags(leaf) & EXFLAG_CA))
         code = check_leaf(leaf, whose, err);

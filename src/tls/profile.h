@@ -14,9 +14,9 @@
 enum err_code profile_check_svid(X509 *leaf, const char *whose, struct spiffe_id *id,
                                  struct err *err);
 
-/* The same for a server that is known by `dns_name`: a SAN with exactly this name (no wildcards),
+/* The same for a server that is known by `name`: a SAN for this name (server_name.h has `outside`),
  * serverAuth if there are extended key usages. ERR_TLS_NAME and as above. */
-enum err_code profile_check_server(X509 *leaf, const char *whose, const char *dns_name,
+enum err_code profile_check_server(X509 *leaf, const char *whose, const char *name, bool outside,
                                    struct err *err);
 
 #endif

@@ -170,15 +170,18 @@ enum err_code verify_chain(const struct verify_request *request, STACK_OF(X509) 
 {
     enum err_code code;
     memset(id, 0, sizeof *id);
-    if (!request->dns_name) {
+    if (!request->server_name) {
         code = verify_svid(request, chain, id, err);
         if (code != ERR_OK)
             memset(id, 0, sizeof *id);
         return code;
     }
-    code = verify_path(bundle_store_any(request->bundle), "the control plane's bundle", chain,
-                       request->whose, err);
+    code =
+        verify_path(bundle_store_any(request->bundle),
+                    request->outside ? "those given for this server" : "the control plane's bundle",
+                    chain, request->whose, err);
     if (code != ERR_OK)
         return code;
-    return profile_check_server(sk_X509_value(chain, 0), request->whose, request->dns_name, err);
+    return profile_check_server(sk_X509_value(chain, 0), request->whose, request->server_name,
+                                request->outside, err);
 }

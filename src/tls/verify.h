@@ -18,11 +18,13 @@ struct verify_request {
     const struct tls_bundle *bundle;
     const struct spiffe_id *expected; /* the leaf must be one of these; count 0: any of the mesh */
     size_t expected_count;
-    const char *dns_name; /* when not NULL: a server known by this name instead of a SPIFFE ID */
+    const char *server_name; /* when not NULL: a server known by this name, not by a SPIFFE ID */
+    bool outside;            /* which is none of ours: see server_name.h */
 };
 
 /* Checks a chain, leaf first: the leaf's form, the path to a root of its own trust domain at
- * clock_wall_s(), who it is. *id is filled on success (empty for a DNS name). ERR_TLS_*. */
+ * clock_wall_s(), who it is. *id is filled on success (empty for a server known by name).
+ * ERR_TLS_*. */
 enum err_code verify_chain(const struct verify_request *request, STACK_OF(X509) * chain,
                            struct spiffe_id *id, struct err *err);
 

@@ -4,11 +4,13 @@
 #include <openssl/ec_key.h>
 #include <openssl/mem.h>
 #include <openssl/nid.h>
+#include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/addr.h"
 #include "base/clock.h"
 #include "tls/certificate.h"
 #include "tls/context_impl.h"
@@ -22,7 +24,7 @@ static void require(bool condition)
         abort();
 }
 
-static EVP_PKEY *make_key(enum pki_kind kind)
+EVP_PKEY *pki_key(enum pki_kind kind)
 {
     EVP_PKEY *key = EVP_PKEY_new();
     if (kind == PKI_RSA) {
@@ -32,18 +34,28 @@ static EVP_PKEY *make_key(enum pki_kind kind)
         EVP_PKEY_assign_RSA(key, rsa);
         BN_free(exponent);
     } else {
-        EC_KEY *ec = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
+        EC_KEY *ec =
+            EC_KEY_new_by_curve_name(kind == PKI_P384 ? NID_secp384r1 : NID_X9_62_prime256v1);
         require(EC_KEY_generate_key(ec));
         EVP_PKEY_assign_EC_KEY(key, ec);
     }
     return key;
 }
 
+char *pki_key_pem(EVP_PKEY *key)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    require(PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL));
+    char *pem = pem_take(bio, NULL);
+    BIO_free(bio);
+    return pem;
+}
+
 struct pki_ca *pki_ca_new(const char *name, enum pki_kind kind, const struct pki_ca *parent,
                           const char *constraints)
 {
     struct pki_ca *ca = calloc(1, sizeof *ca);
-    ca->key = make_key(kind);
+    ca->key = pki_key(kind);
     ca->parent = parent;
     struct issue_request request = {
         .subject_key = ca->key,
@@ -71,6 +83,16 @@ void pki_ca_free(struct pki_ca *ca)
     free(ca);
 }
 
+static void add_address(GENERAL_NAMES *names, const char *text)
+{
+    struct addr ip;
+    GENERAL_NAME *name = GENERAL_NAME_new();
+    ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+    require(addr_parse(&ip, text) && ASN1_STRING_set(value, ip.bytes, ip.len));
+    GENERAL_NAME_set0_value(name, GEN_IPADD, value);
+    require(sk_GENERAL_NAME_push(names, name) > 0);
+}
+
 static GENERAL_NAMES *make_names(const struct pki_leaf *leaf)
 {
     GENERAL_NAMES *names = GENERAL_NAMES_new();
@@ -82,6 +104,8 @@ static GENERAL_NAMES *make_names(const struct pki_leaf *leaf)
     }
     for (int i = 0; i < 2 && leaf->dns[i]; i++)
         require(certificate_names_add(names, GEN_DNS, leaf->dns[i], strlen(leaf->dns[i])));
+    for (int i = 0; i < 2 && leaf->ips[i]; i++)
+        add_address(names, leaf->ips[i]);
     return names;
 }
 
@@ -91,12 +115,11 @@ static const char *either(const char *given, const char *good)
     return !given ? good : *given ? given : NULL;
 }
 
-static X509 *make_leaf(const struct pki_ca *ca, const struct tls_key *key,
-                       const struct pki_leaf *leaf)
+static X509 *make_leaf(const struct pki_ca *ca, EVP_PKEY *key, const struct pki_leaf *leaf)
 {
     GENERAL_NAMES *names = make_names(leaf);
     struct issue_request request = {
-        .subject_key = key->pkey,
+        .subject_key = key,
         .names = sk_GENERAL_NAME_num(names) ? names : NULL,
         .issuer = ca->certificate,
         .issuer_key = ca->key,
@@ -122,7 +145,7 @@ static X509 *make_leaf(const struct pki_ca *ca, const struct tls_key *key,
     return certificate;
 }
 
-char *pki_chain(const struct pki_ca *ca, const struct tls_key *key, const struct pki_leaf *leaf)
+char *pki_chain_for(const struct pki_ca *ca, EVP_PKEY *key, const struct pki_leaf *leaf)
 {
     X509 *certificate = make_leaf(ca, key, leaf);
     char *chain = pem_write_certificate(certificate);
@@ -132,6 +155,11 @@ char *pki_chain(const struct pki_ca *ca, const struct tls_key *key, const struct
         strcat(chain, ca->pem);
     }
     return chain;
+}
+
+char *pki_chain(const struct pki_ca *ca, const struct tls_key *key, const struct pki_leaf *leaf)
+{
+    return pki_chain_for(ca, key->pkey, leaf);
 }
 
 struct pki_identity pki_identity(const struct pki_ca *ca, const struct pki_leaf *leaf)
@@ -161,12 +189,11 @@ struct tls_bundle *pki_bundle(const char *domain, const struct pki_ca *ca)
     return bundle;
 }
 
-static void replace_chain(struct tls_context *context, const struct pki_identity *identity)
+static void replace_chain(struct tls_context *context, EVP_PKEY *key, const char *pem)
 {
     STACK_OF(X509) *chain = NULL;
     CRYPTO_BUFFER *buffers[8];
-    require(pem_read_certificates(&chain, identity->chain, strlen(identity->chain), 8, NULL) ==
-            ERR_OK);
+    require(pem_read_certificates(&chain, pem, strlen(pem), 8, NULL) == ERR_OK);
     size_t count = sk_X509_num(chain);
     certificate_serial(sk_X509_value(chain, 0), context->identity.serial);
     context->identity.not_after_s = certificate_not_after_s(sk_X509_value(chain, 0));
@@ -176,7 +203,7 @@ static void replace_chain(struct tls_context *context, const struct pki_identity
         buffers[i] = CRYPTO_BUFFER_new(der, (size_t)len, NULL);
         OPENSSL_free(der);
     }
-    require(SSL_CTX_set_chain_and_key(context->ssl_ctx, buffers, count, identity->key->pkey, NULL));
+    require(SSL_CTX_set_chain_and_key(context->ssl_ctx, buffers, count, key, NULL));
     for (size_t i = 0; i < count; i++)
         CRYPTO_BUFFER_free(buffers[i]);
     sk_X509_pop_free(chain, X509_free);
@@ -193,7 +220,7 @@ struct tls_context *pki_context(const struct pki_ca *ca, const struct pki_leaf *
     require(tls_context_new(&context, good.key, good.chain, strlen(good.chain), helper_bundle, NULL,
                             names, NULL) == ERR_OK);
     struct pki_identity wanted = pki_identity(ca, leaf);
-    replace_chain(context, &wanted);
+    replace_chain(context, wanted.key->pkey, wanted.chain);
     tls_bundle_unref(context->bundle);
     context->bundle = tls_bundle_ref(bundle);
     tls_bundle_unref(helper_bundle);
@@ -203,17 +230,35 @@ struct tls_context *pki_context(const struct pki_ca *ca, const struct pki_leaf *
     return context;
 }
 
+static enum ssl_verify_result_t believe(SSL *ssl, uint8_t *alert)
+{
+    (void)ssl, (void)alert;
+    return ssl_verify_ok;
+}
+
+struct tls_context *pki_outside_server(const struct pki_ca *ca, enum pki_kind kind,
+                                       const struct pki_leaf *leaf)
+{
+    struct tls_context *context = NULL;
+    struct pki_identity any = pki_identity(ca, leaf);
+    require(tls_context_new_server(&context, any.key, any.chain, strlen(any.chain), NULL) ==
+            ERR_OK);
+    EVP_PKEY *key = pki_key(kind);
+    char *chain = pki_chain_for(ca, key, leaf);
+    replace_chain(context, key, chain);
+    SSL_CTX_set_custom_verify(context->ssl_ctx, SSL_VERIFY_PEER, believe);
+    SSL_CTX_set_retain_only_sha256_of_client_certs(context->ssl_ctx, 0);
+    free(chain);
+    EVP_PKEY_free(key);
+    pki_identity_deinit(&any);
+    return context;
+}
+
 static int ignore_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in,
                        unsigned in_len, void *arg)
 {
     (void)ssl, (void)out, (void)out_len, (void)in, (void)in_len, (void)arg;
     return SSL_TLSEXT_ERR_NOACK;
-}
-
-static enum ssl_verify_result_t believe(SSL *ssl, uint8_t *alert)
-{
-    (void)ssl, (void)alert;
-    return ssl_verify_ok;
 }
 
 void pki_clear_alpn(struct tls_context *context)

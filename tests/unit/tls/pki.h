@@ -23,7 +23,7 @@ struct pki_ca {
     const struct pki_ca *parent;
 };
 
-enum pki_kind { PKI_P256, PKI_RSA };
+enum pki_kind { PKI_P256, PKI_RSA, PKI_P384 };
 
 /* A root, or with `parent` an intermediate. A NULL `constraints` is "critical,CA:TRUE". */
 struct pki_ca *pki_ca_new(const char *name, enum pki_kind kind, const struct pki_ca *parent,
@@ -36,6 +36,7 @@ struct pki_leaf {
     size_t uri_len;      /* of uris[0] when it holds nulls */
     bool no_uri;
     const char *dns[2];
+    const char *ips[2];
     int64_t from_s, to_s;    /* relative to clock_wall_s(); default -60, +3600 */
     const char *constraints; /* "" leaves the extension out */
     const char *key_usage;   /* likewise */
@@ -45,6 +46,11 @@ struct pki_leaf {
 
 /* A leaf for `key` and the intermediates above it as one PEM, malloc'd. */
 char *pki_chain(const struct pki_ca *ca, const struct tls_key *key, const struct pki_leaf *leaf);
+char *pki_chain_for(const struct pki_ca *ca, EVP_PKEY *key, const struct pki_leaf *leaf);
+
+/* A fresh key of any kind, and its text, malloc'd. */
+EVP_PKEY *pki_key(enum pki_kind kind);
+char *pki_key_pem(EVP_PKEY *key);
 
 /* A key with a certificate, as contexts want them. */
 struct pki_identity {
@@ -61,6 +67,11 @@ struct tls_bundle *pki_bundle(const char *domain, const struct pki_ca *ca);
  * it trusts `bundle` and uses the one ALPN name `alpn`. */
 struct tls_context *pki_context(const struct pki_ca *ca, const struct pki_leaf *leaf,
                                 struct tls_bundle *bundle, const char *alpn);
+
+/* A server outside the mesh, as somebody else would run it: ALPN h2, a certificate for a key of
+ * this kind, and a request for a client certificate that takes any, or none. */
+struct tls_context *pki_outside_server(const struct pki_ca *ca, enum pki_kind kind,
+                                       const struct pki_leaf *leaf);
 
 /* Makes clients of the context offer no ALPN and believe any server until the handshake is over,
  * and its servers ignore what is offered. */
