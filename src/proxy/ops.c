@@ -132,7 +132,7 @@ static void answer_config(struct ops *ops, struct admin_http_response *response)
 static void answer_drain(struct ops *ops, struct admin_http_response *response)
 {
     drain_begin(ops->drain);
-    admin_http_json(response, json_pack("{s:s, s:I}", "state", "draining", "deadline_s",
+    admin_http_json(response, json_pack("{s:s, s:I}", "state", "draining", "grace_s",
                                         (json_int_t)(ops->config->drain_ms / 1000)));
 }
 

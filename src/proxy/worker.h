@@ -92,7 +92,8 @@ bool worker_post_stop(struct worker *worker);
 void worker_set_view(struct worker *worker, struct view *view);
 void worker_drain(struct worker *worker);
 void worker_stop(struct worker *worker);
-/* Enters and removes a connection; the last one lets a stopping worker end. */
+/* Enters a connection, which gets an id that no other of the process has, and removes it; the last
+ * one lets a stopping worker end. */
 void worker_add(struct worker *worker, struct conn *conn);
 void worker_remove(struct worker *worker, struct conn *conn);
 

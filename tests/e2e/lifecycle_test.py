@@ -184,7 +184,7 @@ class Drain(MeshCase):
     @needs_mesh
     def test_the_operator_drains_and_the_program_goes_on(self):
         client, server = pair(self.a, self.b)
-        self.assertEqual(self.b.handfast("drain")["state"], "draining")
+        self.assertEqual(self.b.handfast("drain"), {"state": "draining", "grace_s": 60})
         self.wait_for("readiness is false", lambda: not self.b.ready())
         self.assertEqual(self.b.handfast("status")["state"], "draining")
         self.assert_drains()

@@ -71,7 +71,7 @@ static void post_drain(void *arg, struct admin_http_request *request,
     (void)arg;
     (void)request;
     stage.drains++;
-    answer(response, "{\"state\": \"draining\", \"deadline_s\": 90}");
+    answer(response, "{\"state\": \"draining\", \"grace_s\": 90}");
 }
 
 static const struct admin_http_route routes[] = {{"GET", "/status", get_status, NULL},

@@ -88,7 +88,7 @@ static void json_is_the_admin_sockets_own_document(void)
                                                stage.connections,
                                                stage.config,
                                                "{\"level\": \"info\"}",
-                                               "{\"state\": \"draining\", \"deadline_s\": 90}",
+                                               "{\"state\": \"draining\", \"grace_s\": 90}",
                                                NULL,
                                                NULL};
     for (unsigned i = 0; i < NAME_COUNT; i++) {
@@ -264,8 +264,13 @@ static void drain_says_what_happens_next(void)
 {
     stage_open();
     struct outcome outcome = EXPECT(VERB_DONE, "drain");
-    CU_ASSERT(stage_has(outcome.out, "the proxy ends with its last connection, or in 1m 30s\n"));
+    CU_ASSERT_STRING_EQUAL(outcome.out,
+                           "draining: no new inbound connections; the proxy goes on until SIGTERM, "
+                           "then has 1m 30s for the connections that are left\n");
     CU_ASSERT_EQUAL(stage.drains, 1);
+    outcome_free(&outcome);
+    outcome = EXPECT(VERB_DONE, "drain", "--help");
+    CU_ASSERT_PTR_NULL(strstr(outcome.out, "end"));
     outcome_free(&outcome);
     stage_close();
 }
