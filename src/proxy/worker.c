@@ -223,10 +223,27 @@ static void on_recheck(struct timer *timer)
         timer_start(&worker->timers, timer, WORKER_RECHECK_PAUSE_MS, on_recheck);
 }
 
+/* Handshakes that began under the old bundle end under the new one. */
+static void change_trust(struct worker *worker, struct tls_context *context)
+{
+    for (struct conn *conn = worker->conns, *next; conn; conn = next) {
+        next = conn->next;
+        if (conn->state != CONN_HANDSHAKING)
+            continue;
+        if (context)
+            tls_conn_trust(conn->tls, context);
+        else
+            conn_abort(conn, ERR_CONN_NOT_READY);
+    }
+}
+
 void worker_set_view(struct worker *worker, struct view *view)
 {
     struct view *before = worker->view;
     worker->view = view_ref(view);
+    if (before && before->context &&
+        !(view->context && tls_context_same_trust(before->context, view->context)))
+        change_trust(worker, view->context);
     hold_wake_all(&worker->holds);
     if (before && policy_changed(worker->config, before, view)) {
         worker->recheck_at = worker->conns;

@@ -84,8 +84,8 @@ bool worker_post_stop(struct worker *worker);
 /* --- on the worker's thread ---------------------------------------------------------------------
  */
 
-/* Swaps the view in: wakes who waits, and asks live inbound connections' policy again when it
- * changed. */
+/* Swaps the view in: wakes who waits, judges the peers of handshakes under way by the new trust
+ * bundle, and asks live inbound connections' policy again when it changed. */
 void worker_set_view(struct worker *worker, struct view *view);
 void worker_drain(struct worker *worker);
 void worker_stop(struct worker *worker);

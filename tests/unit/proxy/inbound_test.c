@@ -278,6 +278,61 @@ static void a_rotated_certificate_leaves_live_connections_alone(void)
     bed_deinit(&bed);
 }
 
+static bool has_answer(void *arg)
+{
+    char byte;
+    return recv(*(int *)arg, &byte, 1, MSG_PEEK) == 1;
+}
+
+static bool nobody_left(void *arg)
+{
+    return ((struct worker *)arg)->conn_count == 0;
+}
+
+/* The server pod's identity under a bundle with another root alone. */
+static void replace_root(void)
+{
+    char *root;
+    struct tls_bundle *bundle = NULL;
+    struct tls_key *key = tls_key_new();
+    CU_ASSERT_EQUAL_FATAL(ca_make_root(key, "next root", &root, NULL), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(tls_bundle_new(&bundle, "test.mesh", root, strlen(root), NULL), ERR_OK);
+    struct tls_context *before = bed.server.context;
+    bed.server.context = tls_context_with_bundle(before, bundle);
+    tls_context_unref(before);
+    tls_bundle_unref(bundle);
+    tls_key_unref(key);
+    free(root);
+}
+
+static void a_root_removed_during_a_handshake_vouches_for_nobody_at_its_end(void)
+{
+    static uint8_t in[TLS_HANDSHAKE_OUT_MAX], out[TLS_HANDSHAKE_OUT_MAX];
+    struct spiffe_id server;
+    struct err err;
+    bed_init(&bed);
+    bed.server.config.handshake_timeout_ms = 5000;
+    bed_publish(&bed);
+    CU_ASSERT_TRUE(spiffe_make(&server, "test.mesh", "shop", "server"));
+    struct tls_conn *tls = tls_conn_new_client(bed.client.context, &server, 1);
+    struct tls_io io = {.out = out, .out_size = sizeof out};
+    CU_ASSERT_EQUAL(tls_conn_handshake(tls, &io, &err), TLS_WANT_INPUT);
+    int client = bed_call(&bed, "127.0.1.1:40000");
+    write_bytes(client, (const char *)out, io.out_len);
+    CU_ASSERT_TRUE_FATAL(bed_run(&bed, has_answer, &client));
+    ssize_t got = recv(client, in, sizeof in, 0);
+    io = (struct tls_io){.in = in, .in_len = (size_t)got, .out = out, .out_size = sizeof out};
+    CU_ASSERT_EQUAL(tls_conn_handshake(tls, &io, &err), TLS_OK);
+    replace_root();
+    bed_publish(&bed);
+    write_bytes(client, (const char *)out, io.out_len);
+    CU_ASSERT_TRUE(bed_run(&bed, nobody_left, &bed.server.worker));
+    CU_ASSERT_EQUAL(bed_refused(&bed.server, CONN_INBOUND, ERR_TLS_UNKNOWN_ROOT), 1);
+    tls_conn_free(tls);
+    close(client);
+    bed_deinit(&bed);
+}
+
 static void bytes_and_both_identities_reach_the_metrics(void)
 {
     char *text = NULL;
@@ -330,6 +385,7 @@ int main(int argc, char **argv)
         SUITE_CASE(an_address_that_is_not_the_pod_s_is_refused),
         SUITE_CASE(an_application_that_is_not_there_is_a_reset_at_once),
         SUITE_CASE(a_rotated_certificate_leaves_live_connections_alone),
+        SUITE_CASE(a_root_removed_during_a_handshake_vouches_for_nobody_at_its_end),
         SUITE_CASE(bytes_and_both_identities_reach_the_metrics),
         SUITE_CASE(a_connection_s_own_memory_has_a_ceiling),
         SUITE_END,
