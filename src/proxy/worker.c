@@ -47,15 +47,18 @@ static enum err_code undo_init(struct worker *worker, const struct err *err)
 }
 
 enum err_code worker_init(struct worker *worker, unsigned index, const struct config *config,
-                          struct worker_ceiling *ceiling, struct metrics *registry, struct err *err)
+                          struct ceiling *ceiling, struct metrics *registry, struct err *err)
 {
     *worker = (struct worker){
         .index = index,
         .config = config,
         .ceiling = ceiling,
         .limits = {.user_timeout_ms = (int)config->user_timeout_ms},
-        .holds = {.timers = &worker->timers, .max = WORKER_HOLDS_MAX},
     };
+    static const char *const whose[2] = {"outbound connections", "inbound connections"};
+    for (int i = 0; i < 2; i++)
+        worker->holds[i] = (struct hold_queue){
+            .whose = whose[i], .timers = &worker->timers, .max = WORKER_HOLDS_MAX};
     for (int i = 0; i < WORKER_LISTENERS; i++)
         worker->listeners[i].item.fd = -1;
     if (stats_init(&worker->stats, registry, err) != ERR_OK ||
@@ -244,7 +247,8 @@ void worker_set_view(struct worker *worker, struct view *view)
     if (before && before->context &&
         !(view->context && tls_context_same_trust(before->context, view->context)))
         change_trust(worker, view->context);
-    hold_wake_all(&worker->holds);
+    hold_wake_all(&worker->holds[CONN_OUTBOUND]);
+    hold_wake_all(&worker->holds[CONN_INBOUND]);
     if (before && policy_changed(worker->config, before, view)) {
         worker->recheck_at = worker->conns;
         timer_start(&worker->timers, &worker->recheck_timer, 0, on_recheck);

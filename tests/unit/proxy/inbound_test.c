@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "bed.h"
+#include "proxy/outbound.h"
 #include "suite.h"
 
 static struct bed bed;
@@ -188,7 +189,7 @@ static void a_named_policy_that_has_not_arrived_holds_until_it_does(void)
     int client = bed_dial(&bed, BED_SERVICE_IP ":80");
     bed_write(client, "hello");
     bed_settle(&bed);
-    CU_ASSERT_EQUAL(bed.server.worker.holds.count, 1);
+    CU_ASSERT_EQUAL(bed.server.worker.holds[CONN_INBOUND].count, 1);
     bed_put_deny(&bed, "late", "test.mesh/ns/shop/sa/somebody-else");
     bed_publish(&bed);
     int server = bed_accept(&bed, bed.app);
@@ -278,15 +279,65 @@ static void a_rotated_certificate_leaves_live_connections_alone(void)
     bed_deinit(&bed);
 }
 
+static bool nobody_left(void *arg)
+{
+    return ((struct worker *)arg)->conn_count == 0;
+}
+
+static void close_all(int *fds, int count)
+{
+    while (count > 0)
+        close(fds[--count]);
+}
+
+static void a_flood_of_inbound_connections_leaves_outbound_its_share(void)
+{
+    enum { INBOUND = 20, MAX = 16, SHARE = MAX - MAX / 8 };
+    int fds[INBOUND], servers[SHARE], ends[2];
+    bed_init(&bed);
+    ceiling_init(&bed.server.ceiling, MAX);
+    bed_publish(&bed);
+    for (int i = 0; i < INBOUND; i++) {
+        fds[i] = bed_dial(&bed, BED_SERVICE_IP ":80");
+        if (i < SHARE)
+            servers[i] = bed_accept(&bed, bed.app);
+        else
+            CU_ASSERT_EQUAL(bed_next(&bed, fds[i]), -ECONNRESET);
+    }
+    CU_ASSERT_EQUAL(bed.server.worker.conn_count, SHARE);
+    CU_ASSERT_EQUAL(bed_refused(&bed.server, CONN_INBOUND, ERR_BUSY), INBOUND - SHARE);
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    outbound_start(&bed.server.worker, ends[1], &bed.wire_source, &bed.app_at);
+    CU_ASSERT_EQUAL(bed.server.worker.conn_count, SHARE + 1);
+    CU_ASSERT_EQUAL(bed_refused(&bed.server, CONN_OUTBOUND, ERR_BUSY), 0);
+    close(ends[0]);
+    close_all(fds, INBOUND);
+    close_all(servers, SHARE);
+    bed_deinit(&bed);
+}
+
+static void connections_that_wait_inbound_leave_outbound_its_places(void)
+{
+    int ends[2], fds[5];
+    bed_init(&bed);
+    bed.server.worker.holds[CONN_INBOUND].max = 4;
+    for (int i = 0; i < 5; i++) /* no view yet: everybody waits */
+        fds[i] = bed_call(&bed, BED_STRANGER);
+    CU_ASSERT_EQUAL(bed_next(&bed, fds[4]), -ECONNRESET);
+    CU_ASSERT_EQUAL(bed_refused(&bed.server, CONN_INBOUND, ERR_BUSY), 1);
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    outbound_start(&bed.server.worker, ends[1], &bed.wire_source, &bed.app_at);
+    CU_ASSERT_EQUAL(bed.server.worker.holds[CONN_INBOUND].count, 4);
+    CU_ASSERT_EQUAL(bed.server.worker.holds[CONN_OUTBOUND].count, 1);
+    close(ends[0]);
+    close_all(fds, 5);
+    bed_deinit(&bed);
+}
+
 static bool has_answer(void *arg)
 {
     char byte;
     return recv(*(int *)arg, &byte, 1, MSG_PEEK) == 1;
-}
-
-static bool nobody_left(void *arg)
-{
-    return ((struct worker *)arg)->conn_count == 0;
 }
 
 /* The server pod's identity under a bundle with another root alone. */
@@ -385,6 +436,8 @@ int main(int argc, char **argv)
         SUITE_CASE(an_address_that_is_not_the_pod_s_is_refused),
         SUITE_CASE(an_application_that_is_not_there_is_a_reset_at_once),
         SUITE_CASE(a_rotated_certificate_leaves_live_connections_alone),
+        SUITE_CASE(a_flood_of_inbound_connections_leaves_outbound_its_share),
+        SUITE_CASE(connections_that_wait_inbound_leave_outbound_its_places),
         SUITE_CASE(a_root_removed_during_a_handshake_vouches_for_nobody_at_its_end),
         SUITE_CASE(bytes_and_both_identities_reach_the_metrics),
         SUITE_CASE(a_connection_s_own_memory_has_a_ceiling),
