@@ -152,6 +152,7 @@ static void free_conn(struct conn *conn)
     give_turn(conn);
     balance_end(&worker->balance, conn->load);
     stats_gauge_add(stats_of(conn), direction_of(conn), STATS_OPEN, -1);
+    conn_proven(conn);
     ceiling_give(worker->ceiling, direction_of(conn));
     conn_set_source(conn, NULL);
     conn_set_destination(conn, NULL);
@@ -233,6 +234,25 @@ void conn_abort(struct conn *conn, enum err_code code)
     struct err err;
     err_set(&err, code, "%s", err_sentence(code));
     conn_fail(conn, &err);
+}
+
+bool conn_knock(struct conn *conn, bool mesh, struct err *err)
+{
+    struct worker *worker = conn->worker;
+    int room = ceiling_room(worker->ceiling, direction_of(conn));
+    conn->place = door_enter(&worker->door, &conn->source_at.ip, mesh, room, err);
+    if (conn->place)
+        stats_gauge_add(&worker->stats, direction_of(conn), STATS_UNPROVEN, 1);
+    return conn->place != 0;
+}
+
+void conn_proven(struct conn *conn)
+{
+    if (!conn->place)
+        return;
+    door_leave(&conn->worker->door, conn->place);
+    conn->place = 0;
+    stats_gauge_add(stats_of(conn), direction_of(conn), STATS_UNPROVEN, -1);
 }
 
 /* --- the near socket while it is not relayed ------------------------------------------------- */

@@ -59,6 +59,7 @@ enum err_code worker_init(struct worker *worker, unsigned index, const struct co
     for (int i = 0; i < 2; i++)
         worker->holds[i] = (struct hold_queue){
             .whose = whose[i], .timers = &worker->timers, .max = WORKER_HOLDS_MAX};
+    door_init(&worker->door, ceiling->share);
     for (int i = 0; i < WORKER_LISTENERS; i++)
         worker->listeners[i].item.fd = -1;
     if (stats_init(&worker->stats, registry, err) != ERR_OK ||

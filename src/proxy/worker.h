@@ -10,6 +10,7 @@
 #include "proxy/ceiling.h"
 #include "proxy/config.h"
 #include "proxy/conn.h"
+#include "proxy/door.h"
 #include "proxy/hold.h"
 #include "proxy/listener.h"
 #include "proxy/stats.h"
@@ -39,6 +40,7 @@ struct worker {
     unsigned conn_count;
     uint64_t next_id;
     struct hold_queue holds[2]; /* by enum conn_direction */
+    struct door door;
     struct balance balance;
     struct stats stats;
     struct timer count_timer, recheck_timer;

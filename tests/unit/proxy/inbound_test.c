@@ -284,10 +284,54 @@ static bool nobody_left(void *arg)
     return ((struct worker *)arg)->conn_count == 0;
 }
 
+static unsigned unproven(void)
+{
+    const char *reporter = stats_reporter(CONN_INBOUND);
+    return (unsigned)metrics_sum(bed.server.registry, STATS_GAUGES, STATS_UNPROVEN, &reporter);
+}
+
+/* Strangers that begin like TLS and say no more. */
+static void flood(int *fds, int count)
+{
+    bed.server.config.handshake_timeout_ms = 60000;
+    for (int i = 0; i < count; i++) {
+        fds[i] = bed_call(&bed, BED_STRANGER);
+        send(fds[i], half_a_hello, 1, MSG_NOSIGNAL); /* in vain when it was refused */
+    }
+    bed_settle(&bed);
+}
+
 static void close_all(int *fds, int count)
 {
     while (count > 0)
         close(fds[--count]);
+}
+
+static void half_open_handshakes_of_strangers_keep_nobody_else_out(void)
+{
+    enum { FLOOD = 120, MAX = 100, SHARE = MAX - MAX / 8 };
+    int fds[FLOOD];
+    bed_init(&bed);
+    ceiling_init(&bed.server.ceiling, MAX);
+    door_init(&bed.server.worker.door, SHARE);
+    bed_publish(&bed);
+    flood(fds, FLOOD);
+    unsigned most = (SHARE - 1 - SHARE / 4) / 2 + 1;
+    CU_ASSERT_EQUAL(unproven(), most);
+    CU_ASSERT_EQUAL(bed_refused(&bed.server, CONN_INBOUND, ERR_CONN_UNPROVEN), FLOOD - most);
+    int client = bed_dial(&bed, BED_SERVICE_IP ":80"), server = bed_accept(&bed, bed.app);
+    CU_ASSERT_TRUE_FATAL(server >= 0);
+    int stranger = bed_call(&bed, "198.51.100.1:5555");
+    bed_write(stranger, "hello");
+    int other = bed_accept(&bed, bed.app);
+    CU_ASSERT_TRUE_FATAL(other >= 0);
+    expect_text(other, "hello");
+    CU_ASSERT_EQUAL(unproven(), most); /* who is in is not at the door any more */
+    close_all(fds, FLOOD);
+    close_all((int[]){client, server, stranger, other}, 4);
+    CU_ASSERT_TRUE(bed_run(&bed, nobody_left, &bed.server.worker));
+    CU_ASSERT_EQUAL(unproven(), 0);
+    bed_deinit(&bed);
 }
 
 static void a_flood_of_inbound_connections_leaves_outbound_its_share(void)
@@ -436,6 +480,7 @@ int main(int argc, char **argv)
         SUITE_CASE(an_address_that_is_not_the_pod_s_is_refused),
         SUITE_CASE(an_application_that_is_not_there_is_a_reset_at_once),
         SUITE_CASE(a_rotated_certificate_leaves_live_connections_alone),
+        SUITE_CASE(half_open_handshakes_of_strangers_keep_nobody_else_out),
         SUITE_CASE(a_flood_of_inbound_connections_leaves_outbound_its_share),
         SUITE_CASE(connections_that_wait_inbound_leave_outbound_its_places),
         SUITE_CASE(a_root_removed_during_a_handshake_vouches_for_nobody_at_its_end),
