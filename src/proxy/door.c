@@ -40,7 +40,7 @@ uint16_t door_enter(struct door *door, const struct addr *source, bool mesh, int
                 "%d connections have not proven yet who they are, of at most %d, and %d of them "
                 "are from %s%s",
                 door->count, door->places, own, addr_format(source, from),
-                mesh ? "" : ", which the mesh does not know");
+                mesh ? "" : ", which is not of the mesh");
         return 0;
     }
     door->count++;
