@@ -92,6 +92,8 @@
     X(TOKEN_NOT_YET_VALID, "token_not_yet_valid", "the token is not yet valid")                    \
     X(TOKEN_ISSUER, "token_issuer", "the token is from another issuer")                            \
     X(TOKEN_SUBJECT, "token_subject", "the token's subject is not a service account")              \
+    X(TOKEN_REFUSED, "token_refused", "the cluster does not accept the token")                     \
+    X(TOKEN_POD, "token_pod", "the token is not bound to a pod that is there")                     \
     X(CLUSTER_ID, "cluster_id", "the caller belongs to another cluster")                           \
     X(CSR_MALFORMED, "csr_malformed", "the certificate signing request cannot be parsed")          \
     X(CSR_SIGNATURE, "csr_signature",                                                              \

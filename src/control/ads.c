@@ -52,7 +52,7 @@ void ads_open(struct ads *ads, struct rpc_call *call)
 
 /* --- the mesh --------------------------------------------------------------------------------- */
 
-static void publish(struct ads *ads, enum xds_type type, struct xds_set *set)
+static enum err_code publish(struct ads *ads, enum xds_type type, struct xds_set *set)
 {
     struct err err = {0};
     if (!set)
@@ -61,6 +61,7 @@ static void publish(struct ads *ads, enum xds_type type, struct xds_set *set)
         xds_server_publish(ads->xds, type, set, &err);
     if (err.code != ERR_OK)
         LOG_ERROR("publish_failed", F_STR("type", xds_type_name(type)), F_ERR(&err));
+    return err.code;
 }
 
 static void policies_free(struct compiled_policy **policies, unsigned *count)
@@ -148,7 +149,7 @@ static void on_settled(struct timer *timer)
     publish_policies(ads);
 }
 
-void ads_publish(struct ads *ads, struct compiled *compiled)
+enum err_code ads_publish(struct ads *ads, struct compiled *compiled)
 {
     unsigned count;
     bool settled;
@@ -165,12 +166,13 @@ void ads_publish(struct ads *ads, struct compiled *compiled)
         ads->published_count = count;
         publish_policies(ads);
     }
-    publish(ads, XDS_ADDRESS, compiled->addresses);
+    enum err_code code = publish(ads, XDS_ADDRESS, compiled->addresses);
     compiled->addresses = NULL;
     if (!list || settled)
         on_settled(&ads->settle);
     else if (!timer_start(ads->timers, &ads->settle, ADS_SETTLE_MS, on_settled))
         on_settled(&ads->settle);
+    return code;
 }
 
 enum err_code ads_publish_bundle(struct ads *ads, const char *pem, struct err *err)

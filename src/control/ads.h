@@ -36,8 +36,11 @@ void ads_open(struct ads *ads, struct rpc_call *call);
  * Records and policies are two resource types, and a proxy may apply one a moment before the other.
  * So that no workload is without its old or its new policies in between: new policies go first,
  * then the records, and what is no longer wanted goes ADS_SETTLE_MS later. A policy whose scope
- * narrows (it got a selector) is changed with the last step, too. */
-void ads_publish(struct ads *ads, struct compiled *compiled);
+ * narrows (it got a selector) is changed with the last step, too.
+ *
+ * ERR_NO_MEMORY, logged: not all records went out. All of them again mend it; a set of changes that
+ * leaves out what was lost would not. */
+enum err_code ads_publish(struct ads *ads, struct compiled *compiled);
 /* Publishes the trust bundle, PEM. ERR_NO_MEMORY, ERR_TOO_LARGE. */
 enum err_code ads_publish_bundle(struct ads *ads, const char *pem, struct err *err);
 /* Frees what it holds, and refuses streams from now on; the xds server is the caller's. */

@@ -14,10 +14,9 @@
 #include "base/file.h"
 
 enum { STATE_FILE_MAX = 64 << 10, STATE_PATH_MAX = 4352 };
-enum { ROOT, ROOT_KEY, ISSUER, ISSUER_KEY, TOKEN_KEY, FILES };
 
-static const char *const names[FILES] = {"root.pem", "root-key.pem", "issuer.pem", "issuer-key.pem",
-                                         "token-key.pem"};
+const char *const ca_part_names[CA_PARTS] = {"root.pem", "root-key.pem", "issuer.pem",
+                                             "issuer-key.pem", "token-key.pem"};
 
 /* Where a first start is prepared, and the file that says that everything is there. */
 #define NEW ".new"
@@ -30,30 +29,39 @@ static void forget(char *text)
     free(text);
 }
 
+void ca_parts_free(char *parts[CA_PARTS])
+{
+    for (int i = 0; i < CA_PARTS; i++) {
+        forget(parts[i]);
+        parts[i] = NULL;
+    }
+}
+
 static const char *path_of(const char *folder, int file, char path[STATE_PATH_MAX])
 {
-    snprintf(path, STATE_PATH_MAX, "%s/%s", folder, names[file]);
+    snprintf(path, STATE_PATH_MAX, "%s/%s", folder, ca_part_names[file]);
     return path;
 }
 
 /* --- the first start ------------------------------------------------------------------------ */
 
-static enum err_code make_texts(char *texts[FILES], struct err *err)
+enum err_code ca_parts_make(char *texts[CA_PARTS], struct err *err)
 {
     struct tls_key *root = tls_key_new(), *issuer = tls_key_new(), *token = tls_key_new();
     size_t len;
     enum err_code code =
         root && issuer && token ? ERR_OK : err_set(err, ERR_NO_MEMORY, "no memory for keys");
     if (code == ERR_OK)
-        code = ca_make_root(root, "Handfast root", &texts[ROOT], err);
+        code = ca_make_root(root, "Handfast root", &texts[CA_ROOT], err);
     if (code == ERR_OK)
-        code = ca_make_issuer(root, texts[ROOT], issuer, "Handfast issuer", &texts[ISSUER], err);
+        code =
+            ca_make_issuer(root, texts[CA_ROOT], issuer, "Handfast issuer", &texts[CA_ISSUER], err);
     if (code == ERR_OK)
-        code = tls_key_format_pem(root, &texts[ROOT_KEY], &len, err);
+        code = tls_key_format_pem(root, &texts[CA_ROOT_KEY], &len, err);
     if (code == ERR_OK)
-        code = tls_key_format_pem(issuer, &texts[ISSUER_KEY], &len, err);
+        code = tls_key_format_pem(issuer, &texts[CA_ISSUER_KEY], &len, err);
     if (code == ERR_OK)
-        code = tls_key_format_pem(token, &texts[TOKEN_KEY], &len, err);
+        code = tls_key_format_pem(token, &texts[CA_TOKEN_KEY], &len, err);
     tls_key_unref(root);
     tls_key_unref(issuer);
     tls_key_unref(token);
@@ -80,8 +88,9 @@ static enum err_code sync_folder(const char *path, struct err *err)
 static enum err_code move_in(const char *folder, struct err *err)
 {
     char from[STATE_PATH_MAX], to[STATE_PATH_MAX];
-    for (int i = 0; i < FILES; i++) {
-        if (rename(new_path(folder, names[i], from), path_of(folder, i, to)) < 0 && errno != ENOENT)
+    for (int i = 0; i < CA_PARTS; i++) {
+        if (rename(new_path(folder, ca_part_names[i], from), path_of(folder, i, to)) < 0 &&
+            errno != ENOENT)
             return err_sys(err, ERR_SYSTEM, errno, "move %s to %s", from, to);
     }
     enum err_code code = sync_folder(folder, err);
@@ -117,20 +126,19 @@ static enum err_code recover(const char *folder, struct err *err)
 
 static enum err_code create(const char *folder, struct err *err)
 {
-    char *texts[FILES] = {0};
+    char *texts[CA_PARTS] = {0};
     char path[STATE_PATH_MAX];
-    enum err_code code = make_texts(texts, err);
+    enum err_code code = ca_parts_make(texts, err);
     if (code == ERR_OK && mkdir(new_path(folder, "", path), 0700) < 0)
         code = err_sys(err, ERR_SYSTEM, errno, "make %s", path);
-    for (int i = 0; code == ERR_OK && i < FILES; i++)
-        code = file_write_atomic(new_path(folder, names[i], path), texts[i], strlen(texts[i]), 0600,
-                                 err);
+    for (int i = 0; code == ERR_OK && i < CA_PARTS; i++)
+        code = file_write_atomic(new_path(folder, ca_part_names[i], path), texts[i],
+                                 strlen(texts[i]), 0600, err);
     if (code == ERR_OK)
         code = file_write_atomic(new_path(folder, COMPLETE, path), "", 0, 0600, err);
     if (code == ERR_OK)
         code = move_in(folder, err);
-    for (int i = 0; i < FILES; i++)
-        forget(texts[i]);
+    ca_parts_free(texts);
     return code;
 }
 
@@ -147,7 +155,7 @@ static enum err_code read_file(const char *folder, int file, char **text, struct
                        "%s is missing, but other files of the state are there; restore it, or move "
                        "the folder away to start anew",
                        path);
-    if (about.st_mode & 077 && file != ROOT && file != ISSUER)
+    if (about.st_mode & 077 && file != CA_ROOT && file != CA_ISSUER)
         return err_set(
             err, ERR_CA_STATE,
             "%s holds a private key and has mode %03o, so that others can read it; expected "
@@ -174,30 +182,51 @@ static enum err_code check_root_key(const struct ca_state *state, const char *ro
     return code;
 }
 
-static enum err_code parse(struct ca_state *state, char *const texts[FILES], struct err *err)
+static enum err_code parse_key(struct tls_key **key, const char *text, struct err *err)
 {
-    enum err_code code =
-        tls_key_parse_pem(&state->root_key, texts[ROOT_KEY], strlen(texts[ROOT_KEY]), err);
+    return text ? tls_key_parse_pem(key, text, strlen(text), err) : ERR_OK;
+}
+
+static enum err_code parse(struct ca_state *state, char *const texts[CA_PARTS], struct err *err)
+{
+    enum err_code code = parse_key(&state->root_key, texts[CA_ROOT_KEY], err);
     if (code == ERR_OK)
-        code = tls_key_parse_pem(&state->issuer_key, texts[ISSUER_KEY], strlen(texts[ISSUER_KEY]),
-                                 err);
+        code = parse_key(&state->issuer_key, texts[CA_ISSUER_KEY], err);
     if (code == ERR_OK)
-        code =
-            tls_key_parse_pem(&state->token_key, texts[TOKEN_KEY], strlen(texts[TOKEN_KEY]), err);
+        code = parse_key(&state->token_key, texts[CA_TOKEN_KEY], err);
     if (code == ERR_OK)
-        code = ca_new(&state->ca, state->issuer_key, texts[ISSUER], texts[ROOT], err);
-    if (code == ERR_OK)
-        code = check_root_key(state, texts[ROOT], err);
-    if (code != ERR_OK)
+        code = ca_new(&state->ca, state->issuer_key, texts[CA_ISSUER], texts[CA_ROOT], err);
+    if (code == ERR_OK && state->root_key)
+        code = check_root_key(state, texts[CA_ROOT], err);
+    if (code != ERR_OK || !state->token_key)
         return code;
     state->token_public_key = signature_key_of(state->token_key);
     return state->token_public_key ? ERR_OK : err_set(err, ERR_NO_MEMORY, "no memory for a key");
 }
 
+enum err_code ca_state_adopt(struct ca_state *state, char *const parts[CA_PARTS], struct err *err)
+{
+    struct ca_state next = {.lock_fd = -1};
+    static const enum ca_part needed[] = {CA_ROOT, CA_ISSUER, CA_ISSUER_KEY};
+    for (unsigned i = 0; i < sizeof needed / sizeof needed[0]; i++) {
+        if (!parts[needed[i]])
+            return err_set(err, ERR_CA_STATE, "the part %s is missing", ca_part_names[needed[i]]);
+    }
+    enum err_code code = parse(&next, parts, err);
+    if (code != ERR_OK) {
+        ca_state_close(&next);
+        return code;
+    }
+    if (state->ca)
+        ca_state_close(state);
+    *state = next;
+    return ERR_OK;
+}
+
 static bool is_fresh(const char *folder)
 {
     char path[STATE_PATH_MAX];
-    for (int i = 0; i < FILES; i++) {
+    for (int i = 0; i < CA_PARTS; i++) {
         if (access(path_of(folder, i, path), F_OK) == 0)
             return false;
     }
@@ -248,7 +277,7 @@ static enum err_code lock(struct ca_state *state, struct err *err)
 
 enum err_code ca_state_open(struct ca_state *state, const char *folder, struct err *err)
 {
-    char *texts[FILES] = {0};
+    char *texts[CA_PARTS] = {0};
     *state = (struct ca_state){.lock_fd = -1};
     if (snprintf(state->folder, sizeof state->folder, "%s", folder) >=
         (int)sizeof state->folder - 32)
@@ -260,12 +289,11 @@ enum err_code ca_state_open(struct ca_state *state, const char *folder, struct e
         code = recover(state->folder, err);
     if (code == ERR_OK && is_fresh(state->folder))
         code = create(state->folder, err);
-    for (int i = 0; code == ERR_OK && i < FILES; i++)
+    for (int i = 0; code == ERR_OK && i < CA_PARTS; i++)
         code = read_file(state->folder, i, &texts[i], err);
     if (code == ERR_OK)
         code = parse(state, texts, err);
-    for (int i = 0; i < FILES; i++)
-        forget(texts[i]);
+    ca_parts_free(texts);
     if (code != ERR_OK) {
         err_wrap(err, "state folder %s", state->folder);
         ca_state_close(state);
@@ -286,26 +314,34 @@ void ca_state_close(struct ca_state *state)
     *state = (struct ca_state){.lock_fd = -1};
 }
 
-enum err_code ca_state_renew_if_due(struct ca_state *state, bool *renewed, struct err *err)
+enum err_code ca_state_issuer_if_due(const struct ca_state *state, char **pem, struct err *err)
 {
     struct cert_info info;
-    char *issuer = NULL, path[STATE_PATH_MAX];
-    struct ca *ca = NULL;
     const char *now = ca_issuer_pem(state->ca);
-    *renewed = false;
+    *pem = NULL;
     enum err_code code = cert_info_parse(&info, now, strlen(now), err);
     if (code != ERR_OK)
         return code;
     int64_t life_s = info.not_after_s - info.not_before_s;
-    if (clock_wall_s() < info.not_before_s + life_s / 3 * 2)
+    if (!state->root_key || clock_wall_s() < info.not_before_s + life_s / 3 * 2)
         return ERR_OK;
     code = ca_make_issuer(state->root_key, ca_root_pem(state->ca), state->issuer_key,
-                          "Handfast issuer", &issuer, err);
+                          "Handfast issuer", pem, err);
+    return code == ERR_OK ? code : err_wrap(err, "renewal of the issuing certificate");
+}
+
+enum err_code ca_state_renew_if_due(struct ca_state *state, bool *renewed, struct err *err)
+{
+    char *issuer = NULL, path[STATE_PATH_MAX];
+    struct ca *ca = NULL;
+    *renewed = false;
+    enum err_code code = ca_state_issuer_if_due(state, &issuer, err);
+    if (code != ERR_OK || !issuer)
+        return code;
+    code = ca_new(&ca, state->issuer_key, issuer, ca_root_pem(state->ca), err);
     if (code == ERR_OK)
-        code = ca_new(&ca, state->issuer_key, issuer, ca_root_pem(state->ca), err);
-    if (code == ERR_OK)
-        code = file_write_atomic(path_of(state->folder, ISSUER, path), issuer, strlen(issuer), 0600,
-                                 err);
+        code = file_write_atomic(path_of(state->folder, CA_ISSUER, path), issuer, strlen(issuer),
+                                 0600, err);
     free(issuer);
     if (code != ERR_OK) {
         if (ca)

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "control/compile_policy.h"
+#include "control/compile_record.h"
 #include "control/source_check.h"
-#include "xds/encode.h"
 
 struct compiler {
     const struct source_model *model;
@@ -39,16 +39,11 @@ static enum err_code add_address(struct compiler *compiler, enum err_code encode
 static enum err_code add_policy(struct compiler *compiler, const struct mesh_policy *draft,
                                 struct err *err)
 {
-    struct mesh_policy *policy;
     struct compiled_policy *made = &compiler->out->policies[compiler->out->policy_count];
     if (compiler->arena->failed)
         return no_memory(err);
-    enum err_code code = mesh_policy_new(draft, &policy, err);
-    if (code != ERR_OK)
-        return code;
     made->scope = draft->scope;
-    code = xds_encode_policy(policy, &made->resource, err);
-    mesh_policy_unref(policy);
+    enum err_code code = compile_policy_resource(draft, &made->resource, err);
     if (code == ERR_OK)
         compiler->out->policy_count++;
     return code;
@@ -96,7 +91,6 @@ static struct mesh_port *service_ports(struct compiler *compiler,
 static enum err_code compile_service(struct compiler *compiler, unsigned index, struct err *err)
 {
     const struct source_service *source = &compiler->model->services.items[index];
-    struct mesh_service *service;
     struct xds_resource *resource = NULL;
     const struct mesh_service draft = {
         .name = source->name.text,
@@ -109,12 +103,8 @@ static enum err_code compile_service(struct compiler *compiler, unsigned index, 
     };
     if (compiler->arena->failed)
         return no_memory(err);
-    enum err_code code = mesh_service_new(&draft, &service, err);
-    if (code != ERR_OK)
-        return code;
-    code = xds_encode_service(service, &resource, err);
+    enum err_code code = compile_service_resource(&draft, &resource, err);
     code = add_address(compiler, code, resource, err);
-    mesh_service_unref(service);
     compiler->out->service_count++;
     return code;
 }
@@ -165,56 +155,36 @@ static struct mesh_label *labels_of(struct compiler *compiler, const struct sour
     return items;
 }
 
-/* The first of `keys` that the workload has: as Istio finds an application's name and version. */
-static const char *label_or(const struct source_labels *labels, const char *const *keys,
-                            const char *fallback)
-{
-    for (; *keys; keys++) {
-        for (unsigned i = 0; i < labels->count; i++) {
-            if (strcmp(labels->items[i].key, *keys) == 0 && labels->items[i].value[0])
-                return labels->items[i].value;
-        }
-    }
-    return fallback;
-}
-
 static enum err_code compile_workload(struct compiler *compiler, unsigned index, struct err *err)
 {
-    static const char *const names[] = {"service.istio.io/canonical-name", "app.kubernetes.io/name",
-                                        "app", NULL};
-    static const char *const revisions[] = {"service.istio.io/canonical-revision",
-                                            "app.kubernetes.io/version", "version", NULL};
     const struct source_workload *source = &compiler->model->workloads.items[index];
-    struct mesh_workload *workload;
     struct xds_resource *resource = NULL;
-    const char *ns = source->ns.text;
+    const char *ns = source->ns.text, *name = source->name.text;
+    const struct mesh_label *labels = labels_of(compiler, &source->labels);
+    unsigned label_count = labels ? source->labels.count : 0;
     struct mesh_workload draft = {
-        .uid = source_arena_format(compiler->arena, "%s//Pod/%s/%s", compiler->cluster_id, ns,
-                                   source->name.text),
-        .name = source->name.text,
+        .uid = compile_pod_uid(compiler->arena, compiler->cluster_id, ns, name),
+        .name = name,
         .namespace = ns,
         .service_account = source->service_account.at ? source->service_account.text : "default",
         .cluster = compiler->cluster_id,
-        .canonical_name = label_or(&source->labels, names, source->name.text),
-        .canonical_revision = label_or(&source->labels, revisions, "latest"),
-        .workload_name = source->name.text,
+        .canonical_name = compile_canonical_name(labels, label_count, name),
+        .canonical_revision = compile_canonical_revision(labels, label_count, "latest"),
+        .workload_name = name,
         .type = MESH_TYPE_POD,
         .tunnel = source_check_in_mesh(source) ? MESH_TUNNEL_LEGACY_MTLS : MESH_TUNNEL_NONE,
         .addresses = addresses_of(compiler, &source->addresses),
         .address_count = source->addresses.count,
-        .labels = labels_of(compiler, &source->labels),
-        .label_count = source->labels.count,
+        .labels = labels,
+        .label_count = label_count,
     };
     link_services(compiler, source, &draft);
     link_policies(compiler, index, source, &draft);
     if (compiler->arena->failed)
         return no_memory(err);
-    enum err_code code = mesh_workload_new(&draft, &workload, err);
-    if (code != ERR_OK)
-        return code;
-    code = xds_encode_workload(workload, compiler->model->trust_domain.text, &resource, err);
+    enum err_code code =
+        compile_workload_resource(&draft, compiler->model->trust_domain.text, &resource, err);
     code = add_address(compiler, code, resource, err);
-    mesh_workload_unref(workload);
     compiler->out->workload_count++;
     return code;
 }
@@ -237,8 +207,7 @@ static bool make_keys(struct compiler *compiler)
     for (unsigned i = 0; !arena->failed && i < model->services.count; i++) {
         const struct source_service *service = &model->services.items[i];
         compiler->service_keys[i] =
-            source_arena_format(arena, "%s/%s.%s.svc.cluster.local", service->ns.text,
-                                service->name.text, service->ns.text);
+            compile_service_key(arena, service->ns.text, service->name.text);
     }
     return !arena->failed;
 }

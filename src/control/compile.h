@@ -12,7 +12,7 @@ struct compiled_policy {
 };
 
 struct compiled {
-    struct xds_set *addresses; /* workloads and services */
+    struct xds_set *addresses; /* workloads and services: all, or what changed among them */
     struct compiled_policy *policies;
     unsigned workload_count, service_count, policy_count;
 };

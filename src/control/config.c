@@ -43,7 +43,16 @@ static enum err_code set_log_level(void *arg, const char *value, struct err *err
     return ERR_OK;
 }
 
-enum { OPTIONS = 13 };
+static enum err_code set_source(void *arg, const char *value, struct err *err)
+{
+    struct config *config = arg;
+    config->kubernetes = strcmp(value, "kubernetes") == 0;
+    if (!config->kubernetes && strcmp(value, "file") != 0)
+        return err_set(err, ERR_USAGE, "'%.20s' is not file or kubernetes", value);
+    return ERR_OK;
+}
+
+enum { OPTIONS = 20 };
 
 static void make_options(struct config *config, struct option_spec options[OPTIONS])
 {
@@ -52,6 +61,19 @@ static void make_options(struct config *config, struct option_spec options[OPTIO
                 "what the mesh consists of (see deploy/standalone)"),
         OPT_STR("state", "DIR", &config->state, "HANDFAST_STATE",
                 "the authority's keys and certificates; made at the first start"),
+        OPT_CALL("source", "file|kubernetes", set_source, config,
+                 "where the mesh is found: in --mesh, or in a cluster (default file)"),
+        OPT_STR("kubeconfig", "FILE", &config->kubeconfig, NULL,
+                "how to reach the cluster; without it, as the pod that this is"),
+        OPT_STR("namespace", "NAME", &config->ns, "POD_NAMESPACE",
+                "where this is installed; policies there hold for the whole mesh"),
+        OPT_STR("trust-domain", "NAME", &config->trust_domain, NULL, "of a cluster's mesh"),
+        OPT_STR("ca-secret", "NAME", &config->ca_secret, NULL,
+                "issuing certificate that somebody else keeps (tls.crt, tls.key, ca.crt)"),
+        OPT_STR("injector-dns-name", "NAME", &config->injector_dns_name, NULL,
+                "make the injector a certificate of this name"),
+        OPT_FLAG("istio-policies", &config->istio_policies,
+                 "also obey the policies of security.istio.io"),
         OPT_CALL("listen", "ADDR:PORT", add_listen, config,
                  "where proxies call; repeatable (default 0.0.0.0:15012 and [::]:15012)"),
         OPT_INT("metrics-port", "PORT", &config->metrics_port, 0, 65535, NULL,
@@ -77,6 +99,7 @@ void config_defaults(struct config *config)
 {
     *config = (struct config){.audience = "handfast",
                               .cluster_id = "Kubernetes",
+                              .trust_domain = "cluster.local",
                               .metrics_port = 15014,
                               .ttl_s = 86400,
                               .ttl_max_s = 7 * 86400,
@@ -98,9 +121,11 @@ enum err_code config_parse(struct config *config, int argc, char **argv, struct 
     config->check = count == 1 && strcmp(words[0], "check") == 0;
     if (count == 1 && !config->check)
         return err_set(err, ERR_USAGE, "unexpected argument '%.60s'", words[0]);
-    if (!config->mesh)
+    if (config->kubernetes && (config->mesh || config->state || config->check))
+        return err_set(err, ERR_USAGE, "--mesh and --state do not go with --source kubernetes");
+    if (!config->mesh && !config->kubernetes)
         return err_set(err, ERR_USAGE, "--mesh FILE is missing");
-    if (!config->state && !config->check)
+    if (!config->state && !config->check && !config->kubernetes)
         return err_set(err, ERR_USAGE, "--state DIR is missing");
     if (config->ttl_max_s < config->ttl_s)
         config->ttl_max_s = config->ttl_s;
@@ -121,6 +146,7 @@ void config_print_help(void)
     make_options(&config, options);
     printf("handfast-control: the control plane: certificate authority and delta-xDS server\n\n"
            "  handfast-control --mesh FILE --state DIR [options]\n"
+           "  handfast-control --source kubernetes [--kubeconfig FILE] [options]\n"
            "  handfast-control check --mesh FILE     reads the file and names every mistake\n\n");
     options_print(options);
 }

@@ -14,6 +14,13 @@
 struct config {
     bool check; /* the word `check`: look at the mesh file, and no more */
     const char *mesh, *state;
+    bool kubernetes;          /* --source: the mesh is a cluster's, not a file's */
+    const char *kubeconfig;   /* NULL: we run in the cluster */
+    const char *ns;           /* the installation's namespace; NULL: what the credentials say */
+    const char *trust_domain; /* of a cluster's mesh; a file has its own */
+    const char *ca_secret;    /* an issuing certificate that somebody else keeps; NULL: our own */
+    const char *injector_dns_name; /* NULL: there is no injector to make certificates for */
+    bool istio_policies;
     const char *audience, *cluster_id;
     struct addr_port listen[LISTENERS_MAX];
     unsigned listen_count;

@@ -30,7 +30,8 @@ static void on_certificates_due(struct timer *timer)
         (struct control *)(void *)((char *)timer - offsetof(struct control, certificates));
     struct err err = {0};
     bool renewed = false;
-    if (ca_state_renew_if_due(&control->state, &renewed, &err) != ERR_OK)
+    if (control->state.folder[0] &&
+        ca_state_renew_if_due(&control->state, &renewed, &err) != ERR_OK)
         LOG_ERROR("issuer_not_renewed", F_ERR(&err));
     if (renewed) {
         control->tally.issuer_renewals++;
@@ -60,6 +61,17 @@ static const struct rpc_method methods[] = {
     {XDS_METHOD_DELTA, on_stream},
     {NULL, NULL},
 };
+
+/* The authority has changed in its Secret; the first one is what the start waits for. */
+static void on_authority(struct kube_plane *plane)
+{
+    struct control *control =
+        (struct control *)(void *)((char *)plane - offsetof(struct control, plane));
+    if (control->listening)
+        renew_server(control);
+    else
+        loop_stop(&control->loop);
+}
 
 static void on_compiled(struct mesh_file *file, struct compiled *compiled)
 {
@@ -115,12 +127,20 @@ static void on_xds_closed(void *arg)
     control_listener_close(&control->listener, on_listener_closed);
 }
 
-static void on_file_closed(struct mesh_file *file)
+static void close_streams(struct control *control)
 {
-    struct control *control =
-        (struct control *)(void *)((char *)file - offsetof(struct control, file));
     ads_deinit(&control->ads);
     xds_server_close(control->xds, on_xds_closed, control);
+}
+
+static void on_file_closed(struct mesh_file *file)
+{
+    close_streams((struct control *)(void *)((char *)file - offsetof(struct control, file)));
+}
+
+static void on_plane_closed(struct kube_plane *plane)
+{
+    close_streams((struct control *)(void *)((char *)plane - offsetof(struct control, plane)));
 }
 
 void control_end(struct control *control)
@@ -128,16 +148,24 @@ void control_end(struct control *control)
     if (control->ending)
         return;
     control->ending = true;
+    if (!control->listening) {
+        loop_stop(&control->loop); /* control_start() goes on, and fails */
+        return;
+    }
     timer_stop(&control->timers, &control->certificates);
     control_ops_stop(&control->ops);
-    mesh_file_close(&control->file, on_file_closed);
+    if (control->config->kubernetes)
+        kube_plane_close(&control->plane, on_plane_closed);
+    else
+        mesh_file_close(&control->file, on_file_closed);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct control *control = handle->data;
     if (number == SIGHUP) {
-        mesh_file_reload(&control->file);
+        if (!control->config->kubernetes)
+            mesh_file_reload(&control->file);
         return;
     }
     LOG_INFO("ending", F_STR("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
@@ -173,9 +201,11 @@ static enum err_code start_mesh(struct control *control, struct err *err)
     control->ads = (struct ads){.xds = control->xds,
                                 .timers = &control->timers,
                                 .tally = &control->tally,
-                                .authenticator = &control->tokens.authenticator,
+                                .authenticator = control->authenticator,
                                 .cluster_id = config->cluster_id,
                                 .on_authenticated = control_listener_prove};
+    if (config->kubernetes)
+        return ads_publish_bundle(&control->ads, ca_root_pem(control->state.ca), err);
     control->file = (struct mesh_file){.path = config->mesh,
                                        .cluster_id = config->cluster_id,
                                        .timers = &control->timers,
@@ -190,12 +220,11 @@ static enum err_code start_mesh(struct control *control, struct err *err)
 static enum err_code start_rpc(struct control *control, struct err *err)
 {
     const struct config *config = control->config;
-    authenticator_tokens_init(&control->tokens, control->state.token_public_key, config->audience);
     control->issuer = (struct issuer){.state = &control->state,
-                                      .authenticator = &control->tokens.authenticator,
+                                      .authenticator = control->authenticator,
                                       .tally = &control->tally,
                                       .cluster_id = config->cluster_id,
-                                      .trust_domain = control->file.trust_domain,
+                                      .trust_domain = control->trust_domain,
                                       .ttl_s = config->ttl_s,
                                       .ttl_max_s = config->ttl_max_s,
                                       .on_authenticated = control_listener_prove};
@@ -228,28 +257,69 @@ static enum err_code start_ports(struct control *control, struct err *err)
                                         .tally = &control->tally,
                                         .xds = control->xds,
                                         .state = &control->state,
-                                        .rpc = control->server};
+                                        .rpc = control->server,
+                                        .plane = config->kubernetes ? &control->plane : NULL};
     return control_ops_start(&control->ops, (uint16_t)config->metrics_port, err);
+}
+
+/* The authority of a folder is there at once. */
+static enum err_code open_authority(struct control *control, struct err *err)
+{
+    const struct config *config = control->config;
+    bool renewed;
+    enum err_code code = ca_state_open(&control->state, config->state, err);
+    if (code == ERR_OK)
+        code = ca_state_renew_if_due(&control->state, &renewed, err);
+    if (code != ERR_OK)
+        return code;
+    authenticator_tokens_init(&control->tokens, control->state.token_public_key, config->audience);
+    control->authenticator = &control->tokens.authenticator;
+    control->trust_domain = control->file.trust_domain;
+    return ERR_OK;
+}
+
+/* That of a cluster has to be asked for, and is waited for as long as it takes. */
+static enum err_code await_authority(struct control *control, struct err *err)
+{
+    control->plane = (struct kube_plane){.config = control->config,
+                                         .env = &control->env,
+                                         .tally = &control->tally,
+                                         .state = &control->state,
+                                         .ads = &control->ads,
+                                         .on_authority = on_authority};
+    enum err_code code = kube_plane_start(&control->plane, err);
+    if (code != ERR_OK)
+        return code;
+    control->authenticator = &control->plane.reviews.authenticator;
+    control->trust_domain = control->config->trust_domain;
+    loop_run(&control->loop);
+    return control->ending ? err_set(err, ERR_CANCELLED, "ended while waiting for the authority")
+                           : ERR_OK;
 }
 
 enum err_code control_start(struct control *control, const struct config *config, struct err *err)
 {
-    bool renewed;
-    *control = (struct control){.config = config};
-    enum err_code code = ca_state_open(&control->state, config->state, err);
-    if (code == ERR_OK)
-        code = ca_state_renew_if_due(&control->state, &renewed, err);
+    *control = (struct control){.config = config, .state = {.lock_fd = -1}};
+    enum err_code code = ERR_OK;
+    if (!config->kubernetes)
+        code = open_authority(control, err);
     if (code == ERR_OK)
         code = start_loop(control, err);
+    if (code == ERR_OK && config->kubernetes)
+        code = await_authority(control, err);
     if (code == ERR_OK)
         code = start_mesh(control, err);
     if (code == ERR_OK)
         code = start_rpc(control, err);
     if (code == ERR_OK)
         code = start_ports(control, err);
+    if (code == ERR_OK && config->kubernetes)
+        code = kube_plane_serve(&control->plane, err);
     if (code != ERR_OK)
         return code;
-    mesh_file_watch(&control->file, &control->loop);
+    control->listening = true;
+    if (!config->kubernetes)
+        mesh_file_watch(&control->file, &control->loop);
     timer_start(&control->timers, &control->certificates, CONTROL_CERTIFICATES_MS,
                 on_certificates_due);
     return ERR_OK;

@@ -2,6 +2,7 @@
  *
  *   mesh_file -> compile -> ads -> xds server --+
  *   ca_state -> issue (CreateCertificate) ------+-- rpc -- listener (15012, TLS)
+ *   (kube_plane takes the place of mesh_file, ca_state's folder and our own tokens)
  *   ops (15014): what all of them count
  *
  * One loop runs it all, on the thread that calls control_run(). What takes longest there: a
@@ -14,6 +15,7 @@
 #include "control/ca_state.h"
 #include "control/config.h"
 #include "control/issue.h"
+#include "control/kube_plane.h"
 #include "control/mesh_file.h"
 #include "control/ops.h"
 
@@ -33,12 +35,16 @@ struct control {
     struct authenticator_tokens tokens;
     struct issuer issuer;
     struct mesh_file file;
+    struct kube_plane plane;
+    struct authenticator *authenticator; /* `tokens`, or the plane's reviews */
+    const char *trust_domain;
     struct ads ads;
     struct rpc *rpc;
     struct rpc_server *server;
     struct xds_server *xds;
     struct control_listener listener;
     struct control_ops ops;
+    bool listening; /* everything has been started */
     bool ending;
     unsigned closing; /* handles of the loop that are still there */
 };

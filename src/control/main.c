@@ -53,7 +53,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     LOG_INFO("started", F_STR("version", HANDFAST_VERSION),
-             F_STR("trust_domain", control.file.trust_domain),
+             F_STR("trust_domain", control.trust_domain),
              F_INT("metrics_port", config.metrics_port));
     control_run(&control);
     return EXIT_SUCCESS;

@@ -101,7 +101,7 @@ struct question {
     struct mail mail;
     struct control_ops *ops;
     struct admin_http_pending *pending;
-    bool health; /* is it alive? else: what are the figures? */
+    enum { ASK_METRICS, ASK_ALIVE, ASK_READY } about;
 };
 
 static void answer(struct question *question, struct admin_http_response *response)
@@ -127,14 +127,16 @@ static void deliver(struct mail *mail, void *owner)
         discard(mail);
         return;
     }
-    if (question->health)
+    if (question->about == ASK_READY && ops->plane && !kube_plane_is_ready(ops->plane))
+        admin_http_text(&response, 503, "the cluster has not been read yet\n");
+    else if (question->about != ASK_METRICS)
         admin_http_text(&response, 200, "ok\n");
     else if (metrics_render(ops->metrics, &response.body, &response.body_len, &err) != ERR_OK)
         admin_http_error(&response, 500, "%s", err.text);
     answer(question, &response);
 }
 
-static void ask(struct control_ops *ops, bool health, struct admin_http_request *request,
+static void ask(struct control_ops *ops, int about, struct admin_http_request *request,
                 struct admin_http_response *response)
 {
     struct question *question = calloc(1, sizeof *question);
@@ -147,26 +149,33 @@ static void ask(struct control_ops *ops, bool health, struct admin_http_request 
     *question = (struct question){.mail = {.deliver = deliver, .discard = discard},
                                   .ops = ops,
                                   .pending = pending,
-                                  .health = health};
+                                  .about = about};
     mailbox_post(ops->mailbox, &question->mail);
 }
 
 static void on_metrics(void *arg, struct admin_http_request *request,
                        struct admin_http_response *response)
 {
-    ask(arg, false, request, response);
+    ask(arg, ASK_METRICS, request, response);
 }
 
 /* The loop answers this, too: a process whose loop hangs is not well. */
 static void on_health(void *arg, struct admin_http_request *request,
                       struct admin_http_response *response)
 {
-    ask(arg, true, request, response);
+    ask(arg, ASK_ALIVE, request, response);
+}
+
+static void on_ready(void *arg, struct admin_http_request *request,
+                     struct admin_http_response *response)
+{
+    ask(arg, ASK_READY, request, response);
 }
 
 static const struct admin_http_route routes[] = {
     {"GET", "/metrics", on_metrics, NULL},
     {"GET", "/healthz", on_health, NULL},
+    {"GET", "/healthz/ready", on_ready, NULL},
     ADMIN_HTTP_ROUTES_END,
 };
 

@@ -7,6 +7,7 @@
 #include "admin/http.h"
 #include "admin/metrics.h"
 #include "control/ca_state.h"
+#include "control/kube_plane.h"
 #include "control/tally.h"
 #include "loop/mailbox.h"
 #include "xds/server.h"
@@ -19,6 +20,7 @@ struct control_ops {
     const struct xds_server *xds;
     const struct ca_state *state;
     const struct rpc_server *rpc;
+    const struct kube_plane *plane; /* NULL: the mesh is a file's, and was ready at the start */
 };
 
 /* Listens on `port`, every address. All but http and metrics are set by the caller, borrowed.

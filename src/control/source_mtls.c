@@ -1,12 +1,8 @@
 #include "control/source_mtls.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "control/source_check.h"
-
-enum { GUARD_NAME_PORTS = 4 /* more than these are named by a hash of them */ };
 
 struct resolver {
     struct source_arena *arena;
@@ -82,12 +78,7 @@ static bool strict_on(struct resolver *resolver, const char *ns,
     return best && is_strict(best);
 }
 
-static int compare_ports(const void *left, const void *right)
-{
-    return (int)*(const uint16_t *)left - (int)*(const uint16_t *)right;
-}
-
-/* Ports whose mode differs from that of all others, in order. */
+/* Ports whose mode differs from that of all others. */
 static void find_exceptions(struct resolver *resolver, const char *ns,
                             const struct source_workload *workload, struct source_guard *guard)
 {
@@ -106,35 +97,8 @@ static void find_exceptions(struct resolver *resolver, const char *ns,
                 ports[used++] = port;
         }
     }
-    if (used > 1)
-        qsort(ports, used, sizeof *ports, compare_ports);
-    unsigned kept = 0;
-    for (unsigned i = 0; i < used; i++) {
-        if (kept == 0 || ports[kept - 1] != ports[i])
-            ports[kept++] = ports[i];
-    }
     guard->ports = ports;
-    guard->port_count = kept;
-}
-
-static void name_guard(struct source_arena *arena, struct source_guard *guard)
-{
-    char ports[64] = "";
-    size_t used = 0;
-    uint32_t hash = 2166136261u;
-    for (unsigned i = 0; i < guard->port_count; i++)
-        hash = (hash ^ guard->ports[i]) * 16777619u;
-    if (guard->port_count > GUARD_NAME_PORTS)
-        snprintf(ports, sizeof ports, "-%08x", hash);
-    for (unsigned i = 0; i < guard->port_count && guard->port_count <= GUARD_NAME_PORTS; i++)
-        used += (size_t)snprintf(ports + used, sizeof ports - used, "-%u", guard->ports[i]);
-    guard->name = source_arena_format(arena, "strict-mtls%s%s%s",
-                                      guard->scope == MESH_SCOPE_WORKLOAD ? "-selected" : "",
-                                      guard->port_count == 0 ? ""
-                                      : guard->all_ports     ? "-except"
-                                                             : "-port",
-                                      ports);
-    guard->key = guard->name ? source_arena_format(arena, "%s/%s", guard->ns, guard->name) : NULL;
+    guard->port_count = used;
 }
 
 /* The policy for a workload, a namespace or the mesh; NULL when everything is permissive. */
@@ -146,7 +110,7 @@ static const struct source_guard *guard_for(struct resolver *resolver, enum mesh
     find_exceptions(resolver, ns, workload, &guard);
     if (!guard.all_ports && guard.port_count == 0)
         return NULL;
-    name_guard(resolver->arena, &guard);
+    source_guard_name(resolver->arena, &guard, "strict-mtls");
     if (!guard.key)
         return NULL;
     for (const struct source_guard *other = resolver->guards->first; other; other = other->next) {

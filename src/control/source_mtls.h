@@ -2,20 +2,8 @@
 #ifndef SOURCE_MTLS_H
 #define SOURCE_MTLS_H
 
+#include "control/source_guard.h"
 #include "control/source_model.h"
-#include "mesh/policy.h"
-
-/* One deny policy that stands for mtls entries. */
-struct source_guard {
-    struct source_guard *next;
-    enum mesh_scope scope;
-    const char *ns;   /* "" for the whole mesh */
-    const char *name; /* "strict-mtls", with what makes it special behind */
-    const char *key;  /* "<ns>/<name>" */
-    bool all_ports;   /* strict everywhere but on `ports`; else on `ports` only */
-    uint16_t *ports;
-    unsigned port_count;
-};
 
 struct source_guards {
     struct source_guard *first; /* all, each once */

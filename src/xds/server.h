@@ -37,8 +37,9 @@ void xds_server_close(struct xds_server *server, void (*on_closed)(void *arg), v
  * finishes it with a reason. The stream belongs to the server. */
 void xds_server_open(struct xds_server *server, struct rpc_call *call, const struct xds_peer *peer);
 
-/* Makes `set` the present resources of `type` and sends every stream what changed. Takes `set`,
- * also on failure (the store is then as before). ERR_NO_MEMORY. */
+/* Makes `set` the present resources of `type`, or changes those as it says, and sends every stream
+ * what changed. Takes `set`, also on failure (xds_store_update() in store.h says what then is so).
+ * ERR_NO_MEMORY. */
 enum err_code xds_server_publish(struct xds_server *server, enum xds_type type, struct xds_set *set,
                                  struct err *err);
 

@@ -6,12 +6,30 @@
 /* --- sets --- */
 
 struct xds_set {
-    struct map resources; /* name -> struct xds_resource */
+    struct map resources; /* name -> struct xds_resource, or &removed */
+    bool changes;
 };
+
+/* Stands for a resource that goes. */
+static struct xds_resource removed;
 
 struct xds_set *xds_set_new(void)
 {
     return calloc(1, sizeof(struct xds_set));
+}
+
+struct xds_set *xds_set_new_changes(void)
+{
+    struct xds_set *set = xds_set_new();
+    if (set)
+        set->changes = true;
+    return set;
+}
+
+static void forget(struct xds_resource *resource)
+{
+    if (resource != &removed)
+        xds_resource_unref(resource);
 }
 
 void xds_set_free(struct xds_set *set)
@@ -20,18 +38,29 @@ void xds_set_free(struct xds_set *set)
         return;
     size_t position = 0;
     for (struct map_entry *at; (at = map_next(&set->resources, &position));)
-        xds_resource_unref(at->value);
+        forget(at->value);
     map_deinit(&set->resources);
     free(set);
 }
 
-enum err_code xds_set_add(struct xds_set *set, struct xds_resource *resource, struct err *err)
+static enum err_code set_name(struct xds_set *set, const char *name, struct xds_resource *resource,
+                              struct err *err)
 {
     void *old;
-    if (!map_set_str(&set->resources, resource->name, resource, &old))
+    if (!map_set_str(&set->resources, name, resource, &old))
         return err_set(err, ERR_NO_MEMORY, "out of memory for a set of resources");
-    xds_resource_unref(old);
+    forget(old);
     return ERR_OK;
+}
+
+enum err_code xds_set_add(struct xds_set *set, struct xds_resource *resource, struct err *err)
+{
+    return set_name(set, resource->name, resource, err);
+}
+
+enum err_code xds_set_remove(struct xds_set *set, const char *name, struct err *err)
+{
+    return set_name(set, name, &removed, err);
 }
 
 size_t xds_set_count(const struct xds_set *set)
@@ -188,7 +217,6 @@ static bool add_entry(struct xds_store *store, struct xds_list *list, struct xds
         return false;
     }
     entry->resource = xds_resource_ref(resource);
-    entry->seen = true;
     entry->seq = ++store->seq;
     link_newest(list, entry);
     list->count++;
@@ -221,7 +249,6 @@ static bool put(struct xds_store *store, struct xds_list *list, struct xds_resou
     struct xds_entry *entry = map_get_str(&list->names, resource->name);
     if (!entry)
         return add_entry(store, list, resource);
-    entry->seen = true;
     if (!entry->gone && entry->resource->hash == resource->hash &&
         same_index(entry->resource, resource))
         return true;
@@ -245,18 +272,28 @@ static void drop_tombstone(struct xds_list *list, struct xds_entry *entry)
     free_entry(list, entry);
 }
 
-/* Entries that the update did not see are gone. */
-static void bury_unseen(struct xds_store *store, struct xds_list *list)
+/* What a set of all resources does not name is gone. */
+static void bury_others(struct xds_store *store, struct xds_list *list, const struct xds_set *set)
 {
     uint64_t until = store->seq;
     struct xds_entry *entry = list->oldest;
     while (entry && entry->seq <= until) {
         struct xds_entry *newer = entry->newer;
-        if (!entry->seen && !entry->gone)
+        if (!entry->gone && !map_get_str(&set->resources, entry->resource->name))
             bury(store, list, entry);
-        entry->seen = false;
         entry = newer;
     }
+}
+
+static void bury_name(struct xds_store *store, struct xds_list *list, const char *name)
+{
+    struct xds_entry *entry = xds_list_find(list, name);
+    if (entry)
+        bury(store, list, entry);
+}
+
+static void trim_tombstones(struct xds_store *store, struct xds_list *list)
+{
     struct xds_entry *oldest = list->oldest;
     while (oldest && list->tombstones > store->tombstones_max) {
         struct xds_entry *newer = oldest->newer;
@@ -275,10 +312,16 @@ enum err_code xds_store_update(struct xds_store *store, enum xds_type type, stru
     uint64_t before = store->seq;
     bool complete = true;
     size_t position = 0;
-    for (struct map_entry *at; (at = map_next(&set->resources, &position));)
-        complete = put(store, list, at->value) && complete;
+    for (struct map_entry *at; (at = map_next(&set->resources, &position));) {
+        if (at->value == &removed)
+            bury_name(store, list, at->key);
+        else
+            complete = put(store, list, at->value) && complete;
+    }
+    if (!set->changes)
+        bury_others(store, list, set);
+    trim_tombstones(store, list);
     xds_set_free(set);
-    bury_unseen(store, list);
     *changed = store->seq != before;
     store->generation += *changed;
     if (!complete)

@@ -11,14 +11,19 @@
 #include "xds/resource.h"
 #include "xds/types.h"
 
-/* All resources of one type, being put together. */
+/* All resources of one type, being put together, or what changes among them. */
 struct xds_set;
 
 struct xds_set *xds_set_new(void);
+/* A set of changes: what is neither added nor removed stays as it is. */
+struct xds_set *xds_set_new_changes(void);
 void xds_set_free(struct xds_set *set); /* NULL is allowed */
-/* Takes the reference on success. A second resource of the same name takes the place of the first.
+/* Takes the reference on success. What the set said of this name before is forgotten.
  * ERR_NO_MEMORY. */
 enum err_code xds_set_add(struct xds_set *set, struct xds_resource *resource, struct err *err);
+/* The resource of that name goes; for sets of changes. As xds_set_add() otherwise. */
+enum err_code xds_set_remove(struct xds_set *set, const char *name, struct err *err);
+/* Names of which the set says something. */
 size_t xds_set_count(const struct xds_set *set);
 
 /* --- the store itself: for the server's own files --- */
@@ -36,7 +41,6 @@ struct xds_entry {
     uint64_t seq;                    /* of the last change; 1 is the first change of the store */
     uint32_t id; /* small; given to another name when the tombstone is dropped */
     bool gone;   /* a tombstone */
-    bool seen;   /* private to an update */
 };
 
 struct xds_list {
@@ -60,8 +64,9 @@ struct xds_store {
 void xds_store_init(struct xds_store *store);
 void xds_store_deinit(struct xds_store *store);
 
-/* Makes `set`, which it takes, the present resources of `type`; *changed says whether that made a
- * difference. ERR_NO_MEMORY: only a part was taken over; the same set again mends it. */
+/* Makes `set`, which it takes, the present resources of `type`, or changes those as it says;
+ * *changed says whether that made a difference. ERR_NO_MEMORY: only a part was taken over; a set of
+ * all resources mends it. */
 enum err_code xds_store_update(struct xds_store *store, enum xds_type type, struct xds_set *set,
                                bool *changed, struct err *err);
 /* Drops the tombstones of changes up to `seq`: every stream has passed them. */
