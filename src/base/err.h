@@ -47,6 +47,8 @@
     X(CONN_POLICY_DENIED, "conn_policy_denied", "policy refused the connection")                   \
     X(CONN_POLICY_PENDING, "conn_policy_pending",                                                  \
       "a policy that the workload names has not arrived")                                          \
+    X(CONN_POLICY_UNREADABLE, "conn_policy_unreadable",                                            \
+      "a policy that may apply cannot be read by this proxy")                                      \
     X(CONN_UNKNOWN_WORKLOAD, "conn_unknown_workload",                                              \
       "the destination address is not a known workload of this pod")                               \
     /* TLS, one code for each thing that an operator would treat differently */                    \

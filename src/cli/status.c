@@ -66,6 +66,7 @@ static void print_status(const json_t *status)
     const json_t *connections = json_object_get(status, "connections");
     const json_t *config = json_object_get(status, "config");
     const char *reason = page_text(status, "state_reason");
+    int64_t unreadable = page_int(config, "unreadable_policies", 0);
     char up[HUMAN_TEXT_MAX], workloads[HUMAN_TEXT_MAX], services[HUMAN_TEXT_MAX];
     char policies[HUMAN_TEXT_MAX];
     const char *state = page_text_or(status, "state", "unknown");
@@ -86,6 +87,9 @@ static void print_status(const json_t *status)
              human_count(page_int(config, "workloads", 0), "workload", "workloads", workloads),
              human_count(page_int(config, "services", 0), "service", "services", services),
              human_count(page_int(config, "policies", 0), "policy", "policies", policies));
+    if (unreadable > 0)
+        page_row("", "%s could not be read, see `handfast config`",
+                 human_count(unreadable, "policy", "policies", policies));
     page_row("process", "version %s, pid %lld, %lld worker%s, up %s",
              page_text_or(status, "version", "unknown"), (long long)page_int(status, "pid", 0),
              (long long)page_int(status, "workers", 0),

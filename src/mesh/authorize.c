@@ -184,11 +184,17 @@ static bool policy_fits(const struct mesh_policy *policy, const struct context *
 struct tally {
     const struct mesh_policy *deny, *allow, *allow_unmatched;             /* enforced */
     const struct mesh_policy *dry_deny, *dry_allow, *dry_allow_unmatched; /* dry runs */
+    const struct mesh_policy *unreadable;
 };
 
 static void tally_policy(struct tally *tally, const struct mesh_policy *policy,
                          const struct context *context)
 {
+    if (policy->unreadable) {
+        if (!policy->dry_run && !tally->unreadable)
+            tally->unreadable = policy;
+        return;
+    }
     bool fits = policy_fits(policy, context);
     const struct mesh_policy **slot;
     if (policy->action == MESH_ACTION_DENY)
@@ -225,6 +231,10 @@ static void decide(const struct tally *tally, const char *missing, struct mesh_v
         verdict->decision = MESH_DENY;
         verdict->reason = MESH_REASON_DENY_MATCH;
         verdict->policy = tally->deny;
+    } else if (tally->unreadable) { /* as a missing one; waiting helps less, so it is said first */
+        verdict->decision = MESH_PENDING;
+        verdict->reason = MESH_REASON_UNREADABLE;
+        verdict->policy = tally->unreadable;
     } else if (missing) { /* it may be a DENY that matches, or the only ALLOW that does */
         verdict->decision = MESH_PENDING;
         verdict->reason = MESH_REASON_MISSING;
@@ -293,6 +303,11 @@ const char *mesh_verdict_format(const struct mesh_verdict *verdict,
         snprintf(text, MESH_VERDICT_TEXT_MAX,
                  "no policy allows %s to connect to port %u (policy %.80s, for one, does not)", who,
                  request->destination_port, key);
+        break;
+    case MESH_REASON_UNREADABLE:
+        snprintf(text, MESH_VERDICT_TEXT_MAX,
+                 "policy %.80s could not be read by this proxy (%.160s): %s has to wait", key,
+                 verdict->policy->unreadable, who);
         break;
     case MESH_REASON_MISSING:
         snprintf(text, MESH_VERDICT_TEXT_MAX, "policy %.100s has not arrived: %s has to wait",

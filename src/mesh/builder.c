@@ -58,6 +58,14 @@ bool mesh_builder_put_policy(struct mesh_builder *builder, struct mesh_policy *p
                           ++builder->next->age);
 }
 
+bool mesh_builder_put_unreadable(struct mesh_builder *builder, struct mesh_policy *policy)
+{
+    int64_t index = mesh_table_find(&builder->next->policies, policy->key, policy->hash);
+    if (index >= 0 && !mesh_policy_of(builder->next, (uint32_t)index)->unreadable)
+        return true;
+    return mesh_builder_put_policy(builder, policy);
+}
+
 bool mesh_builder_remove_address(struct mesh_builder *builder, const char *name)
 {
     return mesh_table_remove(&builder->next->workloads, name) ||

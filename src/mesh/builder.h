@@ -17,6 +17,9 @@ void mesh_builder_free(struct mesh_builder *builder);
 bool mesh_builder_put_workload(struct mesh_builder *builder, struct mesh_workload *workload);
 bool mesh_builder_put_service(struct mesh_builder *builder, struct mesh_service *service);
 bool mesh_builder_put_policy(struct mesh_builder *builder, struct mesh_policy *policy);
+/* The same for what mesh_unreadable_new() made, except that a policy of that key which could be
+ * read stays in force: it is the last that is known to have been wanted. */
+bool mesh_builder_put_unreadable(struct mesh_builder *builder, struct mesh_policy *policy);
 
 /* Takes out a workload (by uid) or a service (by "namespace/hostname"), as a removed Address
  * resource names either; false when there is neither. */

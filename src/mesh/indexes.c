@@ -186,6 +186,7 @@ static bool make_policy_order(struct mesh_snapshot *snapshot)
         return false;
     for (uint32_t i = 0; i < snapshot->policies.count; i++) {
         const struct mesh_policy *policy = mesh_policy_of(snapshot, i);
+        snapshot->unreadable_count += policy->unreadable != NULL;
         if (policy->scope == MESH_SCOPE_WORKLOAD)
             continue;
         snapshot->policy_order[count++] = policy;

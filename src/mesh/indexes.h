@@ -25,6 +25,7 @@ struct mesh_snapshot {
     /* GLOBAL ones first, then NAMESPACE ones by namespace; each part by key */
     const struct mesh_policy **policy_order;
     uint32_t global_count, namespaced_count;
+    uint32_t unreadable_count; /* of all policies */
 };
 
 static inline const struct mesh_workload *mesh_workload_of(const struct mesh_snapshot *snapshot,

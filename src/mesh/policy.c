@@ -241,6 +241,7 @@ static void lay_out(const struct mesh_policy *from, struct mesh_block *block)
     copy.name = mesh_block_text(block, from->name);
     copy.namespace = mesh_block_text(block, from->namespace);
     copy.rules = NULL;
+    copy.unreadable = NULL;
     if (from->rule_count > 0) {
         struct mesh_rule *rules = mesh_block_take(block, from->rule_count * sizeof *rules);
         for (unsigned i = 0; i < from->rule_count; i++) {

@@ -77,6 +77,8 @@ struct mesh_policy {
     bool dry_run; /* evaluated and reported, decides nothing */
     const struct mesh_rule *rules;
     unsigned rule_count;
+    const char *unreadable; /* NULL, or why the policy could not be read: the record holds its place
+                               (unreadable.h), has no rules, and `action` means nothing */
 };
 
 enum {

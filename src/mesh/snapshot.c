@@ -176,3 +176,8 @@ size_t mesh_policy_count(const struct mesh_snapshot *snapshot)
 {
     return snapshot->policies.count;
 }
+
+size_t mesh_unreadable_count(const struct mesh_snapshot *snapshot)
+{
+    return snapshot->unreadable_count;
+}

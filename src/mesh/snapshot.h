@@ -78,5 +78,7 @@ const struct mesh_policy *mesh_policy_at(const struct mesh_snapshot *snapshot, s
 size_t mesh_workload_count(const struct mesh_snapshot *snapshot);
 size_t mesh_service_count(const struct mesh_snapshot *snapshot);
 size_t mesh_policy_count(const struct mesh_snapshot *snapshot);
+/* How many of the policies could not be read. */
+size_t mesh_unreadable_count(const struct mesh_snapshot *snapshot);
 
 #endif

@@ -357,7 +357,7 @@ static void explain_end(const struct conn *conn, int side, struct err *err)
     char at[ADDR_TEXT_MAX];
     bool app = side == (conn->direction == CONN_OUTBOUND ? 0 : 1);
     if (conn->denial)
-        err_set(err, ERR_CONN_POLICY_DENIED, "%s", conn->denial->text);
+        err_set(err, conn->denial->code, "%s", conn->denial->text);
     else if (side < 0)
         return;
     else if (err->code == ERR_CONN_RESET && app)

@@ -46,6 +46,7 @@ struct conn_peer {
 
 /* Why policy ended it; made only then. */
 struct conn_denial {
+    enum err_code code;
     char policy[CONN_POLICY_MAX];
     char text[ERR_TEXT_MAX];
 };

@@ -122,27 +122,26 @@ static void authorize(struct conn *conn)
     conn_connect(conn, &target, on_connect);
 }
 
-void inbound_recheck(struct conn *conn)
+bool inbound_recheck(struct conn *conn, bool late)
 {
     struct err err;
     struct worker *worker = conn->worker;
     if (conn->state != CONN_OPEN && conn->state != CONN_CONNECTING)
-        return;
+        return false;
     const struct mesh_workload *own =
         policy_own_workload(worker->config, worker->view, &conn->original.ip);
     if (!own)
-        return;
-    struct mesh_workload *before = mesh_workload_ref(conn->destination);
-    conn_set_destination(conn, own);
-    enum mesh_decision decision = policy_decide(conn, worker->view, principal_of(conn), &err);
-    conn_set_destination(conn, before);
-    mesh_workload_unref(before);
-    if (decision != MESH_DENY)
-        return;
+        return false;
+    enum mesh_decision decision = policy_recheck(conn, own, principal_of(conn), late, &err);
+    if (decision == MESH_ALLOW || (decision == MESH_PENDING && !late))
+        return decision == MESH_PENDING;
     if (conn->state == CONN_OPEN)
-        conn_abort(conn, ERR_CONN_POLICY_DENIED);
-    else
+        conn_abort(conn, err.code);
+    else if (decision == MESH_DENY)
         deny(conn, &err);
+    else
+        fail(conn, &err, "inbound connection");
+    return false;
 }
 
 /* --- TLS or not ----------------------------------------------------------------------------- */

@@ -16,7 +16,8 @@
 void inbound_start(struct worker *worker, int fd, const struct addr_port *source,
                    const struct addr_port *original);
 
-/* Asks policy again about a connection that passed it before; resets it when it is denied now. */
-void inbound_recheck(struct conn *conn);
+/* Asks policy again about a connection that passed it before; resets it when it is denied now, or
+ * when `late` and the verdict is pending. True: pending, and the connection is left as it is. */
+bool inbound_recheck(struct conn *conn, bool late);
 
 #endif

@@ -304,6 +304,9 @@ static void collect_xds(const struct control *control, struct exposition *text)
                      (double)mesh_service_count(snapshot));
     exposition_gauge(text, "handfast_config_policies", "Policies in the snapshot.",
                      (double)mesh_policy_count(snapshot));
+    exposition_gauge(text, "handfast_config_policies_unreadable",
+                     "Policies that came and could not be read; whom they may guard waits.",
+                     (double)mesh_unreadable_count(snapshot));
 }
 
 static void collect(void *arg, struct exposition *text)

@@ -156,23 +156,21 @@ static bool may_call_itself(struct conn *conn)
     return false;
 }
 
-void outbound_recheck(struct conn *conn)
+bool outbound_recheck(struct conn *conn, bool late)
 {
     struct err err;
     const struct worker *worker = conn->worker;
     if (!is_own(conn) || (conn->state != CONN_OPEN && conn->state != CONN_CONNECTING))
-        return;
+        return false;
     const struct mesh_workload *own =
         policy_own_workload(worker->config, worker->view, &conn->target.ip);
     if (!own)
-        return;
-    struct mesh_workload *before = mesh_workload_ref(conn->destination);
-    conn_set_destination(conn, own);
-    enum mesh_decision decision = policy_decide(conn, worker->view, worker->config->id.text, &err);
-    conn_set_destination(conn, before);
-    mesh_workload_unref(before);
-    if (decision == MESH_DENY)
-        conn_abort(conn, ERR_CONN_POLICY_DENIED);
+        return false;
+    enum mesh_decision decision = policy_recheck(conn, own, worker->config->id.text, late, &err);
+    if (decision == MESH_ALLOW || (decision == MESH_PENDING && !late))
+        return decision == MESH_PENDING;
+    conn_abort(conn, err.code);
+    return false;
 }
 
 /* Connects to conn->target, which stands in conn->destination's record or is unknown. */

@@ -15,7 +15,7 @@
 void outbound_start(struct worker *worker, int fd, const struct addr_port *source,
                     const struct addr_port *original);
 /* Asks policy again about a live connection, after it changed: a workload that calls itself is
- * guarded here, all others at their far end. */
-void outbound_recheck(struct conn *conn);
+ * guarded here, all others at their far end. As inbound_recheck(). */
+bool outbound_recheck(struct conn *conn, bool late);
 
 #endif

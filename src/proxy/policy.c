@@ -79,8 +79,9 @@ static void remember(struct conn *conn, const struct mesh_verdict *verdict, cons
         conn->denial = calloc(1, sizeof *conn->denial);
     if (!conn->denial)
         return; /* the sentence is lost, the denial is not */
-    snprintf(conn->denial->policy, sizeof conn->denial->policy, "%s",
-             verdict->policy ? verdict->policy->key : "");
+    const char *key = verdict->policy ? verdict->policy->key : verdict->missing;
+    conn->denial->code = err->code;
+    snprintf(conn->denial->policy, sizeof conn->denial->policy, "%s", key ? key : "");
     memcpy(conn->denial->text, err->text, sizeof conn->denial->text);
 }
 
@@ -95,8 +96,8 @@ static void report_dry_run(struct conn *conn, const struct mesh_policy *policy,
                 F_STR("principal", request->principal));
 }
 
-enum mesh_decision policy_decide(struct conn *conn, const struct view *view, const char *principal,
-                                 struct err *err)
+static enum mesh_decision judge(struct conn *conn, const struct view *view, const char *principal,
+                                struct mesh_verdict *out, struct err *err)
 {
     char text[MESH_VERDICT_TEXT_MAX], source[ADDR_TEXT_MAX];
     const struct addr_port *to = conn->direction == CONN_INBOUND ? &conn->original : &conn->target;
@@ -107,8 +108,8 @@ enum mesh_decision policy_decide(struct conn *conn, const struct view *view, con
         .principal = principal,
         .principal_len = principal ? strlen(principal) : 0,
     };
-    struct mesh_verdict verdict;
-    mesh_authorize(view->snapshot, conn->destination, &request, &verdict);
+    mesh_authorize(view->snapshot, conn->destination, &request, out);
+    const struct mesh_verdict verdict = *out;
     if (verdict.dry_run && conn->state != CONN_OPEN)
         report_dry_run(conn, verdict.dry_run, &request);
     if (verdict.decision == MESH_ALLOW)
@@ -116,13 +117,39 @@ enum mesh_decision policy_decide(struct conn *conn, const struct view *view, con
     mesh_verdict_format(&verdict, &request, text);
     addr_port_format(&conn->source_at, source);
     if (verdict.decision == MESH_PENDING) {
-        err_set(err, ERR_CONN_POLICY_PENDING, "connection from %s: %s", source, text);
+        err_set(err,
+                verdict.reason == MESH_REASON_UNREADABLE ? ERR_CONN_POLICY_UNREADABLE
+                                                         : ERR_CONN_POLICY_PENDING,
+                "connection from %s: %s", source, text);
         return MESH_PENDING;
     }
     bool strict = !principal && verdict.reason == MESH_REASON_DENY_MATCH && verdict.policy &&
                   is_strict(verdict.policy);
     err_set(err, ERR_CONN_POLICY_DENIED, "%s from %s: %s%s", principal ? "connection" : "plaintext",
             source, text, strict ? " (strict mTLS: only peers of the mesh may connect)" : "");
-    remember(conn, &verdict, err);
     return MESH_DENY;
+}
+
+enum mesh_decision policy_decide(struct conn *conn, const struct view *view, const char *principal,
+                                 struct err *err)
+{
+    struct mesh_verdict verdict;
+    enum mesh_decision decision = judge(conn, view, principal, &verdict, err);
+    if (decision == MESH_DENY)
+        remember(conn, &verdict, err);
+    return decision;
+}
+
+enum mesh_decision policy_recheck(struct conn *conn, const struct mesh_workload *own,
+                                  const char *principal, bool late, struct err *err)
+{
+    struct mesh_verdict verdict;
+    struct mesh_workload *before = mesh_workload_ref(conn->destination);
+    conn_set_destination(conn, own);
+    enum mesh_decision decision = judge(conn, conn->worker->view, principal, &verdict, err);
+    conn_set_destination(conn, before);
+    mesh_workload_unref(before);
+    if (decision == MESH_DENY || (decision == MESH_PENDING && late))
+        remember(conn, &verdict, err);
+    return decision;
 }

@@ -9,10 +9,15 @@
 
 /* Asks the policies of `conn->destination` about the connection's source, with `principal` (NULL:
  * plaintext). MESH_DENY fills *err with ERR_CONN_POLICY_DENIED and keeps the denial for the access
- * line; MESH_PENDING fills it with ERR_CONN_POLICY_PENDING. A dry-run policy that would have denied
- * is logged and counted. */
+ * line; MESH_PENDING fills it with ERR_CONN_POLICY_PENDING or ERR_CONN_POLICY_UNREADABLE. A dry-run
+ * policy that would have denied is logged and counted. */
 enum mesh_decision policy_decide(struct conn *conn, const struct view *view, const char *principal,
                                  struct err *err);
+
+/* Asks again about a live connection, now that its destination's record is `own`. As
+ * policy_decide(), except that with `late` a MESH_PENDING is kept for the access line too. */
+enum mesh_decision policy_recheck(struct conn *conn, const struct mesh_workload *own,
+                                  const char *principal, bool late, struct err *err);
 
 /* True when a view may judge inbound connections otherwise than the one before: another record of
  * our own, or other policies that apply to it. */

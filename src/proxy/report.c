@@ -69,6 +69,7 @@ static json_t *report_snapshot(const struct mesh_snapshot *snapshot)
     put_int(json, "workloads", (int64_t)mesh_workload_count(snapshot));
     put_int(json, "services", (int64_t)mesh_service_count(snapshot));
     put_int(json, "policies", (int64_t)mesh_policy_count(snapshot));
+    put_int(json, "unreadable_policies", (int64_t)mesh_unreadable_count(snapshot));
     return json;
 }
 
@@ -211,10 +212,13 @@ static json_t *report_policy(const struct mesh_policy *policy)
     put_text(json, "name", policy->name);
     put_text(json, "namespace", policy->namespace);
     put_text(json, "scope", scopes[policy->scope]);
-    put_text(json, "action", policy->action == MESH_ACTION_ALLOW ? "allow" : "deny");
+    if (policy->unreadable)
+        put_text(json, "action", "unreadable");
+    else
+        put_text(json, "action", policy->action == MESH_ACTION_ALLOW ? "allow" : "deny");
     put(json, "dry_run", json_boolean(policy->dry_run));
     put_int(json, "rules", policy->rule_count);
-    put(json, "text", json_null());
+    put_text(json, "text", policy->unreadable);
     return json;
 }
 

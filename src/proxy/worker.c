@@ -207,6 +207,38 @@ void worker_remove(struct worker *worker, struct conn *conn)
 
 /* --- views ---------------------------------------------------------------------------------- */
 
+static void on_recheck(struct timer *timer);
+
+static void start_recheck(struct worker *worker)
+{
+    worker->recheck_at = worker->conns;
+    worker->pending_seen = false;
+    timer_start(&worker->timers, &worker->recheck_timer, 0, on_recheck);
+}
+
+static void on_pending_due(struct timer *timer)
+{
+    struct worker *worker =
+        (struct worker *)((char *)timer - offsetof(struct worker, pending_timer));
+    worker->pending_late = true;
+    start_recheck(worker);
+}
+
+/* True when the connection may stay although its verdict is pending: who came before the policy
+ * that is missing waits for it like who comes now, hold_ms from when it was missed first. */
+static bool wait_for_policy(struct worker *worker)
+{
+    worker->pending_seen = true;
+    return worker->pending_timer.slot || timer_start(&worker->timers, &worker->pending_timer,
+                                                     worker->config->hold_ms, on_pending_due);
+}
+
+static bool recheck(struct conn *conn, bool late)
+{
+    return conn->direction == CONN_INBOUND ? inbound_recheck(conn, late)
+                                           : outbound_recheck(conn, late);
+}
+
 static void on_recheck(struct timer *timer)
 {
     struct worker *worker =
@@ -214,13 +246,15 @@ static void on_recheck(struct timer *timer)
     for (unsigned left = WORKER_RECHECK_CHUNK; worker->recheck_at && left > 0; left--) {
         struct conn *conn = worker->recheck_at;
         worker->recheck_at = conn->next;
-        if (conn->direction == CONN_INBOUND)
-            inbound_recheck(conn);
-        else
-            outbound_recheck(conn);
+        if (recheck(conn, worker->pending_late) && !wait_for_policy(worker))
+            recheck(conn, true);
     }
-    if (worker->recheck_at)
+    if (worker->recheck_at) {
         timer_start(&worker->timers, timer, WORKER_RECHECK_PAUSE_MS, on_recheck);
+    } else if (!worker->pending_seen) {
+        timer_stop(&worker->timers, &worker->pending_timer);
+        worker->pending_late = false;
+    }
 }
 
 void worker_set_view(struct worker *worker, struct view *view)
@@ -228,10 +262,8 @@ void worker_set_view(struct worker *worker, struct view *view)
     struct view *before = worker->view;
     worker->view = view_ref(view);
     hold_wake_all(&worker->holds);
-    if (before && policy_changed(worker->config, before, view)) {
-        worker->recheck_at = worker->conns;
-        timer_start(&worker->timers, &worker->recheck_timer, 0, on_recheck);
-    }
+    if (before && policy_changed(worker->config, before, view))
+        start_recheck(worker);
     view_unref(before);
 }
 

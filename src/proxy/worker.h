@@ -49,6 +49,9 @@ struct worker {
     struct stats stats;
     struct timer count_timer, recheck_timer;
     struct conn *count_at, *recheck_at; /* where the two walks over conns go on; NULL: done */
+    struct timer pending_timer; /* runs while live connections wait for a policy; then they end */
+    bool pending_seen;          /* by the walk of recheck_at, so far */
+    bool pending_late;          /* the time is over */
     bool stopping;
     unsigned closing; /* handles that are not closed yet */
     pthread_t thread;
@@ -85,7 +88,7 @@ bool worker_post_stop(struct worker *worker);
  */
 
 /* Swaps the view in: wakes who waits, and asks live inbound connections' policy again when it
- * changed. */
+ * changed. Whom it does not allow any more is reset, whose verdict is pending after hold_ms. */
 void worker_set_view(struct worker *worker, struct view *view);
 void worker_drain(struct worker *worker);
 void worker_stop(struct worker *worker);

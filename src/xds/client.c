@@ -12,6 +12,7 @@
 enum {
     NODE_MAX = 1024,
     FIRST_ANSWER_MS = 30000, /* a server that takes the stream and says nothing is given up */
+    CATCH_UP_MS = 5000,
 };
 
 struct xds_client {
@@ -25,8 +26,11 @@ struct xds_client {
     struct timer publish;          /* a round of the loop later: a burst makes one snapshot */
     bool published, out_of_memory; /* a change was lost: the stream must start anew */
     struct rpc_call *call;         /* NULL: no stream */
-    struct timer first_answer;     /* runs until the stream's first message */
-    struct err failure; /* why we gave the stream up ourselves; code ERR_OK: we did not */
+    int64_t catch_up_ms;
+    struct timer catch_up;     /* runs from a stream's first message until it is current */
+    bool silent;               /* that took too long: what is there goes out */
+    struct timer first_answer; /* runs until the stream's first message */
+    struct err failure;        /* why we gave the stream up ourselves; code ERR_OK: we did not */
     bool answered, closing;
     void (*on_closed)(void *arg);
     void *closed_arg;
@@ -49,6 +53,7 @@ static void free_client(struct xds_client *client)
     void (*on_closed)(void *) = client->on_closed;
     void *arg = client->closed_arg;
     timer_stop(client->timers, &client->publish);
+    timer_stop(client->timers, &client->catch_up);
     timer_stop(client->timers, &client->first_answer);
     mesh_builder_free(client->changes);
     mesh_snapshot_unref(client->snapshot);
@@ -65,6 +70,7 @@ static void on_call_end(struct rpc_call *call, int status, const char *message, 
     struct err err = client->failure;
     (void)call;
     client->call = NULL;
+    timer_stop(client->timers, &client->catch_up);
     timer_stop(client->timers, &client->first_answer);
     client->stats.connected = false;
     if (client->closing) {
@@ -96,6 +102,9 @@ static void must(struct xds_client *client, bool done)
 
 static void start_over(struct xds_client *client)
 {
+    /* What is left of the changes may be all but a policy: not ready, so it is not published. */
+    mesh_builder_free(client->changes);
+    client->changes = NULL;
     xds_delta_client_forget(client->delta);
     give_up(client, ERR_NO_MEMORY, "out of memory for the mesh");
 }
@@ -119,6 +128,13 @@ static void on_policy(struct mesh_policy *policy, void *arg)
     struct xds_client *client = arg;
     struct mesh_builder *changes = changes_of(client);
     must(client, changes && mesh_builder_put_policy(changes, policy));
+}
+
+static void on_unreadable_policy(struct mesh_policy *policy, void *arg)
+{
+    struct xds_client *client = arg;
+    struct mesh_builder *changes = changes_of(client);
+    must(client, changes && mesh_builder_put_unreadable(changes, policy));
 }
 
 static void on_removed_address(const char *name, void *arg)
@@ -160,6 +176,7 @@ static const struct xds_delta_events delta_events = {
     .on_workload = on_workload,
     .on_service = on_service,
     .on_policy = on_policy,
+    .on_unreadable_policy = on_unreadable_policy,
     .on_removed_address = on_removed_address,
     .on_removed_policy = on_removed_policy,
     .on_bundle = on_bundle,
@@ -167,14 +184,24 @@ static const struct xds_delta_events delta_events = {
 
 /* --- snapshots ------------------------------------------------------------------------------ */
 
+/* Half an answer must not be in force, not even for a moment, nor what came before we had to give
+ * up in the middle of one, nor one type as of now with the other as of the last stream: a workload
+ * may name a policy that has changed too. The end of what is missing publishes. */
+static bool is_due(const struct xds_client *client)
+{
+    return client->failure.code == ERR_OK && xds_delta_client_ready(client->delta) &&
+           xds_delta_client_settled(client->delta) &&
+           (xds_delta_client_current(client->delta) || client->silent) &&
+           (client->changes || !client->published);
+}
+
 static void on_publish(struct timer *timer)
 {
     struct xds_client *client =
         (struct xds_client *)(void *)((char *)timer - offsetof(struct xds_client, publish));
     struct mesh_snapshot *next = NULL;
     struct err err = {0};
-    /* Half an answer must not be in force, not even for a moment: its end publishes. */
-    if (!xds_delta_client_settled(client->delta))
+    if (!is_due(client))
         return;
     if (client->changes) {
         struct mesh_builder *changes = client->changes;
@@ -190,6 +217,33 @@ static void on_publish(struct timer *timer)
     client->stats.snapshots++;
     client->stats.last_update_wall_ms = clock_wall_ms();
     client->events.on_snapshot(mesh_snapshot_ref(client->snapshot), client->arg);
+}
+
+static void publish_if_due(struct xds_client *client)
+{
+    if (is_due(client) && !client->publish.slot &&
+        !timer_start(client->timers, &client->publish, 0, on_publish))
+        start_over(client);
+}
+
+/* A server need not answer where nothing has changed. */
+static void on_catch_up_due(struct timer *timer)
+{
+    struct xds_client *client =
+        (struct xds_client *)(void *)((char *)timer - offsetof(struct xds_client, catch_up));
+    client->silent = true;
+    if (is_due(client))
+        LOG_LIMITED(LOG_LEVEL_INFO, 2, "xds_type_silent", F_INT("waited_ms", client->catch_up_ms));
+    publish_if_due(client);
+}
+
+static void wait_until_current(struct xds_client *client)
+{
+    if (xds_delta_client_current(client->delta))
+        timer_stop(client->timers, &client->catch_up);
+    else if (!client->silent && !client->catch_up.slot &&
+             !timer_start(client->timers, &client->catch_up, client->catch_up_ms, on_catch_up_due))
+        start_over(client);
 }
 
 static void on_first_answer_due(struct timer *timer)
@@ -232,10 +286,8 @@ static void on_message(struct rpc_call *call, const void *data, size_t len, void
     if (client->out_of_memory)
         start_over(client);
     client->stats.ready = xds_delta_client_ready(client->delta);
-    bool due = xds_delta_client_settled(client->delta) && (client->changes || !client->published);
-    if (client->stats.ready && due && !client->publish.slot &&
-        !timer_start(client->timers, &client->publish, 0, on_publish))
-        start_over(client);
+    wait_until_current(client);
+    publish_if_due(client);
 }
 
 /* --- begin and end -------------------------------------------------------------------------- */
@@ -259,6 +311,7 @@ struct xds_client *xds_client_new(struct timers *timers, const struct xds_client
         client->timers = timers;
         client->events = *events;
         client->arg = arg;
+        client->catch_up_ms = config->catch_up_ms ? config->catch_up_ms : CATCH_UP_MS;
         client->cluster_id = strdup(config->cluster_id);
         client->snapshot = mesh_snapshot_new(config->trust_domain);
         client->delta = xds_delta_client_new(&node, &delta_events, client);
@@ -276,6 +329,7 @@ void xds_client_close(struct xds_client *client, void (*on_closed)(void *arg), v
     client->on_closed = on_closed;
     client->closed_arg = arg;
     timer_stop(client->timers, &client->publish);
+    timer_stop(client->timers, &client->catch_up);
     if (client->call)
         rpc_call_cancel(client->call, RPC_CANCELLED, "the proxy ends");
     else
@@ -299,7 +353,7 @@ enum err_code xds_client_attach(struct xds_client *client, struct rpc_channel *c
         {"clusterid", client->cluster_id, strlen(client->cluster_id)},
     };
     client->failure = (struct err){0};
-    client->answered = client->out_of_memory = false;
+    client->answered = client->out_of_memory = client->silent = false;
     client->call = rpc_call_start(channel, XDS_METHOD_DELTA, metadata, *client->cluster_id ? 2 : 1,
                                   0, &events, client, err);
     explicit_bzero(bearer, (size_t)len);

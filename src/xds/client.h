@@ -13,7 +13,10 @@ struct xds_client;
 
 struct xds_client_events {
     /* The mesh changed: at most one call for a burst of answers, and none before the first answer
-     * of every type that readiness waits for. The receiver gets a reference of its own. */
+     * of every type that readiness waits for. After a reconnect none before each of them has been
+     * answered on the new stream, or new records would be in force with old policies; a server that
+     * has nothing to say about one and is silent is waited for for catch_up_ms. The receiver gets a
+     * reference of its own. */
     void (*on_snapshot)(struct mesh_snapshot *snapshot, void *arg);
     /* The trust bundle came or changed; borrowed. PEM is not looked into: when it turns out bad,
      * keep the old one and say so. */
@@ -28,6 +31,7 @@ struct xds_client_config {
     const char *pod_ip, *pod_name, *namespace; /* for the node identifier */
     const char *cluster_id;                    /* sent as `clusterid`; "" leaves it out */
     const char *trust_domain;                  /* the mesh's */
+    int64_t catch_up_ms;                       /* from the first answer of a stream; 0 means 5000 */
 };
 
 /* For metrics; written by the loop thread, read it there. */

@@ -19,10 +19,24 @@ static void *array(struct decoder *decoder, size_t count, size_t size)
     return out;
 }
 
+/* Everywhere else what we do not know is passed over; in a policy it may be one more condition, or
+ * turn one round, and without it the policy allows or refuses somebody else. That has happened: the
+ * top level has got `dry_run`, matches have got service accounts. */
+static bool is_understood(struct decoder *decoder, const ProtobufCMessage *message)
+{
+    if (message->n_unknown_fields == 0)
+        return true;
+    err_set(decoder->err, ERR_XDS_RESOURCE, "%s has field %u, which this proxy does not understand",
+            message->descriptor->short_name, message->unknown_fields[0].tag);
+    return false;
+}
+
 static bool decode_string(struct decoder *decoder, const Istio__Security__StringMatch *from,
                           struct mesh_string *out)
 {
     ProtobufCBinaryData text = {0};
+    if (!is_understood(decoder, &from->base))
+        return false;
     switch (from->match_type_case) {
     case ISTIO__SECURITY__STRING_MATCH__MATCH_TYPE_EXACT:
         out->kind = MESH_EXACT;
@@ -39,7 +53,7 @@ static bool decode_string(struct decoder *decoder, const Istio__Security__String
     case ISTIO__SECURITY__STRING_MATCH__MATCH_TYPE_PRESENCE:
         out->kind = MESH_PRESENCE;
         out->text = "";
-        return true;
+        return is_understood(decoder, &from->presence->base);
     default:
         err_set(decoder->err, ERR_XDS_RESOURCE,
                 "a string match is none of exact, prefix, suffix and presence");
@@ -94,6 +108,8 @@ static bool decode_prefixes(struct decoder *decoder, const char *field,
     if (!items)
         return false;
     for (size_t i = 0; i < count; i++) {
+        if (!is_understood(decoder, &from[i]->base))
+            return false;
         if (!decode_prefix(from[i], &items[i])) {
             err_set(decoder->err, ERR_XDS_RESOURCE,
                     "%s[%zu] has %u bits of an address of %zu bytes", field, i, from[i]->length,
@@ -129,8 +145,11 @@ static bool decode_accounts(struct decoder *decoder, Istio__Security__ServiceAcc
     struct mesh_account *items = array(decoder, count, sizeof *items);
     if (!items)
         return false;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        if (!is_understood(decoder, &from[i]->base))
+            return false;
         items[i] = (struct mesh_account){from[i]->namespace_, from[i]->serviceaccount};
+    }
     *out = (struct mesh_accounts){items, (unsigned)count};
     return true;
 }
@@ -138,6 +157,14 @@ static bool decode_accounts(struct decoder *decoder, Istio__Security__ServiceAcc
 static bool decode_match(struct decoder *decoder, const Istio__Security__Match *from,
                          struct mesh_match *out)
 {
+    if (!is_understood(decoder, &from->base))
+        return false;
+    if (from->n_extensions > 0) { /* a condition like the others, of a kind we do not evaluate */
+        err_set(decoder->err, ERR_XDS_RESOURCE,
+                "Match has the extension `%.64s` (field 13), which this proxy does not understand",
+                from->extensions[0]->name);
+        return false;
+    }
 #define DECODE(kind, field)                                                                        \
     decode_##kind(decoder, #field, from->field, from->n_##field, &out->field)
     return DECODE(strings, namespaces) && DECODE(strings, not_namespaces) &&
@@ -155,6 +182,8 @@ static bool decode_match(struct decoder *decoder, const Istio__Security__Match *
 static bool decode_clause(struct decoder *decoder, const Istio__Security__Clause *from,
                           struct mesh_clause *out)
 {
+    if (!is_understood(decoder, &from->base))
+        return false;
     struct mesh_match *matches = array(decoder, from->n_matches, sizeof *matches);
     if (!matches)
         return false;
@@ -169,6 +198,8 @@ static bool decode_clause(struct decoder *decoder, const Istio__Security__Clause
 static bool decode_rule(struct decoder *decoder, const Istio__Security__Rule *from,
                         struct mesh_rule *out)
 {
+    if (!is_understood(decoder, &from->base))
+        return false;
     struct mesh_clause *clauses = array(decoder, from->n_clauses, sizeof *clauses);
     if (!clauses)
         return false;
@@ -183,6 +214,10 @@ static bool decode_rule(struct decoder *decoder, const Istio__Security__Rule *fr
 static enum err_code decode(struct decoder *decoder, const Istio__Security__Authorization *from,
                             struct mesh_policy **out)
 {
+    /* `extensions` of the whole policy are passed over: whatever they tell about the object, scope,
+     * action and rules, which say whom it lets in, are complete without them. */
+    if (!is_understood(decoder, &from->base))
+        return decoder->err->code;
     struct mesh_rule *rules = array(decoder, from->n_rules, sizeof *rules);
     if (!rules)
         return decoder->err->code;

@@ -25,6 +25,7 @@ static char nobodys[] = "-";
 struct held_type {
     struct map versions; /* name -> malloc'd version, or `nobodys` */
     bool answered;       /* the first answer has come, the whole of it */
+    bool current;        /* and so it has on the present stream */
     bool partial;        /* the server has said that the rest of an answer follows */
 };
 
@@ -90,6 +91,7 @@ void xds_delta_client_forget(struct xds_delta_client *client)
 {
     for (int i = 0; i < XDS_TYPE_COUNT; i++) {
         size_t position = 0;
+        client->types[i].answered = false;
         for (struct map_entry *at; (at = map_next(&client->types[i].versions, &position));) {
             free_version(at->value);
             at->value = nobodys;
@@ -105,6 +107,11 @@ bool xds_delta_client_ready(const struct xds_delta_client *client)
 bool xds_delta_client_settled(const struct xds_delta_client *client)
 {
     return !client->types[XDS_ADDRESS].partial && !client->types[XDS_AUTHORIZATION].partial;
+}
+
+bool xds_delta_client_current(const struct xds_delta_client *client)
+{
+    return client->types[XDS_ADDRESS].current && client->types[XDS_AUTHORIZATION].current;
 }
 
 const struct xds_delta_client_counts *xds_delta_client_counts(const struct xds_delta_client *client)
@@ -164,7 +171,8 @@ enum err_code xds_delta_client_start(struct xds_delta_client *client, struct err
         struct xds_arena arena;
         xds_arena_init(&arena);
         request.node = &node;
-        client->types[i].partial = false; /* nothing follows any more on the stream that ended */
+        /* Nothing follows any more on the stream that ended. */
+        client->types[i].partial = client->types[i].current = false;
         if (i == XDS_SECRET) {
             request.resource_names_subscribe = names;
             request.n_resource_names_subscribe = 1;
@@ -256,6 +264,22 @@ static enum err_code apply_policy(struct xds_delta_client *client, const RESOURC
     return code;
 }
 
+/* Nobody knows what it says, so whom it may guard must not be left unguarded. */
+static enum err_code apply_unreadable(struct xds_delta_client *client, const RESOURCE *resource,
+                                      const char *why, struct err *err)
+{
+    struct mesh_policy *policy;
+    const Google__Protobuf__Any *any = resource->resource;
+    bool is_policy = strcmp(any->type_url, xds_type_url(XDS_AUTHORIZATION)) == 0;
+    enum err_code code = xds_decode_unreadable(resource->name, is_policy ? any->value.data : NULL,
+                                               any->value.len, why, &policy, err);
+    if (code)
+        return code;
+    client->events->on_unreadable_policy(policy, client->arg);
+    mesh_policy_unref(policy);
+    return ERR_OK;
+}
+
 static enum err_code apply_bundle(struct xds_delta_client *client, const RESOURCE *resource,
                                   const ProtobufCBinaryData *body, struct err *err)
 {
@@ -301,20 +325,38 @@ static enum err_code hold(struct held_type *held, const RESOURCE *resource, stru
 }
 
 /* The version of what stays in force is still true, unless it says nothing: then the server could
- * not see that ours is the older one. */
-static void hold_after_refusal(struct held_type *held, const RESOURCE *resource)
+ * not see that ours is the older one. Of a policy that could not be read there is a record that the
+ * server must be able to take back. */
+static enum err_code hold_after_refusal(struct xds_delta_client *client, enum xds_type type,
+                                        const RESOURCE *resource, struct err *err)
 {
-    const char *version = map_get_str(&held->versions, resource->name);
-    void *old;
-    if (version && !*version && map_set_str(&held->versions, resource->name, nobodys, &old))
-        free_version(old);
+    struct map *versions = &client->types[type].versions;
+    const char *version = map_get_str(versions, resource->name);
+    void *old = NULL;
+    if (version ? *version != 0 : type != XDS_AUTHORIZATION)
+        return ERR_OK;
+    if (!map_set_str(versions, resource->name, nobodys, &old))
+        return no_memory(err);
+    free_version(old);
+    return ERR_OK;
+}
+
+static enum err_code take_refusal(struct xds_delta_client *client, enum xds_type type,
+                                  const RESOURCE *resource, struct refusal *refusal,
+                                  struct err *why, struct err *err)
+{
+    make_printable(why->text);
+    refuse(client, refusal, resource, why);
+    enum err_code code = ERR_OK;
+    if (type == XDS_AUTHORIZATION)
+        code = apply_unreadable(client, resource, why->text, err);
+    return code ? code : hold_after_refusal(client, type, resource, err);
 }
 
 static enum err_code take_resources(struct xds_delta_client *client, enum xds_type type,
                                     const RESPONSE *response, struct refusal *refusal,
                                     struct err *err)
 {
-    struct held_type *held = &client->types[type];
     for (size_t i = 0; i < response->n_resources; i++) {
         const RESOURCE *resource = response->resources[i];
         if (!resource->resource) /* a sign of life for a resource with a lifetime; we have none */
@@ -324,12 +366,11 @@ static enum err_code take_resources(struct xds_delta_client *client, enum xds_ty
         if (code == ERR_NO_MEMORY)
             return no_memory(err);
         if (code) {
-            refuse(client, refusal, resource, &why);
-            hold_after_refusal(held, resource);
-            continue;
+            code = take_refusal(client, type, resource, refusal, &why, err);
+        } else {
+            client->counts.resources++;
+            code = hold(&client->types[type], resource, err);
         }
-        client->counts.resources++;
-        code = hold(held, resource, err);
         if (code)
             return code;
     }
@@ -368,6 +409,7 @@ static enum err_code take_response(struct xds_delta_client *client, const RESPON
     struct held_type *held = &client->types[type];
     held->partial = version_len > 0 && response->system_version_info[version_len - 1] == '+';
     held->answered = held->answered || !held->partial;
+    held->current = held->current || !held->partial;
     return answer(client, response, type, &refusal, err);
 }
 

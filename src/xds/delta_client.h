@@ -8,7 +8,8 @@
  * in words otherwise. The good ones count either way.
  * - A refused resource leaves what was held before in force; the next stream states the version of
  * that, so that the server sends the resource again or says that it is gone. One that was never
- * held is left out.
+ * held is left out, except a policy: it is given on as one that could not be read, and the next
+ * stream states a version that no server gives.
  * - Ready after the first answer of Address and Authorization, the whole of it where the server
  * says (with "+" at the end of system_version_info) that more follows. The silence of ROOTCA holds
  * nothing up. */
@@ -28,6 +29,9 @@ struct xds_delta_events {
     void (*on_workload)(struct mesh_workload *workload, void *arg);
     void (*on_service)(struct mesh_service *service, void *arg);
     void (*on_policy)(struct mesh_policy *policy, void *arg);
+    /* One that was refused, also where an earlier version of it is in force
+     * (mesh_builder_put_unreadable()). */
+    void (*on_unreadable_policy)(struct mesh_policy *policy, void *arg);
     /* `name` is a workload's uid or a service's key; a policy's key. */
     void (*on_removed_address)(const char *name, void *arg);
     void (*on_removed_policy)(const char *key, void *arg);
@@ -60,13 +64,17 @@ enum err_code xds_delta_client_response(struct xds_delta_client *client, const v
                                         size_t len, struct err *err);
 
 /* Something that came was lost on the way to where it is kept: the next stream says that every
- * version is unknown, so that the server sends everything again and says what is gone. */
+ * version is unknown, so that the server sends everything again and says what is gone. Not ready
+ * before that. */
 void xds_delta_client_forget(struct xds_delta_client *client);
 
 bool xds_delta_client_ready(const struct xds_delta_client *client);
 /* False in the middle of an answer of Address or Authorization that the server has split: a policy
  * may be gone already and the one in its place not there yet. */
 bool xds_delta_client_settled(const struct xds_delta_client *client);
+/* True once Address and Authorization have both been answered on the present stream, each in full:
+ * what was missed between two streams is there, workloads and policies as of one time. */
+bool xds_delta_client_current(const struct xds_delta_client *client);
 const struct xds_delta_client_counts *
 xds_delta_client_counts(const struct xds_delta_client *client);
 

@@ -163,6 +163,18 @@ static void status_of_a_proxy_that_is_not_ready_is_3_and_says_why(void)
     stage_close();
 }
 
+static void status_says_how_many_policies_could_not_be_read(void)
+{
+    stage_open();
+    stage.status = "{\"state\": \"ready\", \"config\": {\"policies\": 3,"
+                   " \"unreadable_policies\": 1}}";
+    struct outcome outcome = EXPECT(VERB_DONE, "status");
+    CU_ASSERT(stage_has(outcome.out, "3 policies\n              1 policy could not be read, see "
+                                     "`handfast config`\n"));
+    outcome_free(&outcome);
+    stage_close();
+}
+
 static void certs_shows_leaf_renewal_and_roots(void)
 {
     static const char expected[] = "identity      spiffe://demo.handfast/ns/shop/sa/web\n"
@@ -344,6 +356,7 @@ int main(int argc, char **argv)
         SUITE_CASE(a_wrong_command_line_is_a_sentence_and_status_2),
         SUITE_CASE(json_is_the_admin_sockets_own_document),
         SUITE_CASE(status_reads_as_words_and_relative_times),
+        SUITE_CASE(status_says_how_many_policies_could_not_be_read),
         SUITE_CASE(status_of_a_proxy_that_is_not_ready_is_3_and_says_why),
         SUITE_CASE(certs_shows_leaf_renewal_and_roots),
         SUITE_CASE(connections_is_a_table_with_both_ends),

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "mesh/unreadable.h"
 #include "proxy/inbound.h"
 #include "proxy/outbound.h"
 
@@ -220,6 +221,21 @@ void bed_put_deny(struct bed *bed, const char *name, const char *principal)
     const struct mesh_string text = {.kind = MESH_EXACT, .text = principal};
     const struct mesh_match match = {.principals = {.items = &text, .count = 1}};
     add_deny(bed, name, &match);
+}
+
+void bed_put_unreadable(struct bed *bed, const char *name)
+{
+    struct err err;
+    struct mesh_policy *record;
+    bool global = name[0] == '/';
+    char key[64];
+    snprintf(key, sizeof key, "%s%s", global ? "" : "shop/", name);
+    const struct mesh_unreadable from = {.key = key,
+                                         .scope = global ? MESH_SCOPE_GLOBAL : MESH_SCOPE_WORKLOAD,
+                                         .why = "Match has field 99"};
+    must(mesh_unreadable_new(&from, &record, &err) == ERR_OK, "make a policy");
+    change(bed, put_policy, record);
+    mesh_policy_unref(record);
 }
 
 void bed_drop_policy(struct bed *bed, const char *key)

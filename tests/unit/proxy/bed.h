@@ -52,6 +52,8 @@ void bed_put_server(struct bed *bed, enum mesh_tunnel tunnel, const char *policy
 /* A global policy (`key` "/name"): DENY everybody without an identity, or DENY `principal`. */
 void bed_put_strict(struct bed *bed);
 void bed_put_deny(struct bed *bed, const char *name, const char *principal);
+/* A record of a policy that could not be read, as `name` says. */
+void bed_put_unreadable(struct bed *bed, const char *name);
 void bed_drop_policy(struct bed *bed, const char *key);
 /* Another endpoint of the service, at `at`. */
 void bed_put_endpoint(struct bed *bed, const char *name, const char *at);

@@ -211,6 +211,28 @@ static void a_policy_that_never_arrives_refuses_at_the_deadline(void)
     bed_deinit(&bed);
 }
 
+static void a_policy_that_cannot_be_read_holds_and_refuses_under_a_name_of_its_own(void)
+{
+    bed_init(&bed);
+    bed_put_unreadable(&bed, "/future");
+    bed_publish(&bed);
+    int client = bed_dial(&bed, BED_SERVICE_IP ":80");
+    CU_ASSERT_EQUAL(bed_next(&bed, client), -ECONNRESET);
+    CU_ASSERT_EQUAL(bed_refused(&bed.server, CONN_INBOUND, ERR_CONN_POLICY_UNREADABLE), 1);
+    close(client);
+    client = bed_dial(&bed, BED_SERVICE_IP ":80");
+    bed_write(client, "hello");
+    bed_settle(&bed);
+    bed_drop_policy(&bed, "/future");
+    bed_publish(&bed);
+    int server = bed_accept(&bed, bed.app);
+    CU_ASSERT_TRUE_FATAL(server >= 0);
+    expect_text(server, "hello");
+    close(client);
+    close(server);
+    bed_deinit(&bed);
+}
+
 static void a_new_policy_ends_live_connections_that_it_denies(void)
 {
     bed_init(&bed);
@@ -228,6 +250,105 @@ static void a_new_policy_ends_live_connections_that_it_denies(void)
     close(server);
     close(kept);
     close(other);
+    bed_deinit(&bed);
+}
+
+enum { LONG_HOLD_MS = 1500 }; /* so that a busy machine gets things done in it */
+
+/* Until whoever waits for a policy has waited long enough. */
+static bool is_past(void *due_ms)
+{
+    return clock_now_ms() > *(int64_t *)due_ms;
+}
+
+static void wait_past_the_hold(void)
+{
+    int64_t due_ms = clock_now_ms() + bed.server.config.hold_ms + 50;
+    CU_ASSERT_TRUE(bed_run(&bed, is_past, &due_ms));
+}
+
+static void a_live_connection_outlives_a_policy_that_arrives_in_time(void)
+{
+    bed_init(&bed);
+    bed.server.config.hold_ms = LONG_HOLD_MS;
+    bed_publish(&bed);
+    int client = bed_dial(&bed, BED_SERVICE_IP ":80"), server = bed_accept(&bed, bed.app);
+    CU_ASSERT_TRUE_FATAL(server >= 0);
+    bed_put_server(&bed, MESH_TUNNEL_LEGACY_MTLS, "shop/late");
+    bed_publish(&bed);
+    bed_write(client, "while it waits");
+    expect_text(server, "while it waits");
+    CU_ASSERT_TRUE(bed.server.worker.pending_timer.slot != 0);
+    bed_put_deny(&bed, "late", "test.mesh/ns/shop/sa/somebody-else");
+    bed_publish(&bed);
+    bed_settle(&bed);
+    CU_ASSERT_TRUE(bed.server.worker.pending_timer.slot == 0);
+    wait_past_the_hold();
+    bed_write(client, "and after");
+    expect_text(server, "and after");
+    close(client);
+    close(server);
+    bed_deinit(&bed);
+}
+
+static void expect_flag(const char *flag)
+{
+    char *text = NULL;
+    size_t len;
+    CU_ASSERT_EQUAL_FATAL(metrics_render(bed.server.registry, &text, &len, NULL), ERR_OK);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, flag));
+    free(text);
+}
+
+static void a_live_connection_ends_when_its_policy_does_not_arrive(void)
+{
+    bed_init(&bed);
+    bed_publish(&bed);
+    int client = bed_dial(&bed, BED_SERVICE_IP ":80"), server = bed_accept(&bed, bed.app);
+    int plain = bed_call(&bed, BED_STRANGER), other = bed_accept(&bed, bed.app);
+    CU_ASSERT_TRUE_FATAL(server >= 0 && other >= 0);
+    int64_t began_ms = clock_now_ms();
+    bed_put_server(&bed, MESH_TUNNEL_LEGACY_MTLS, "shop/late");
+    bed_publish(&bed);
+    CU_ASSERT_EQUAL(bed_next(&bed, server), -ECONNRESET);
+    CU_ASSERT_TRUE(clock_now_ms() - began_ms >= bed.server.config.hold_ms);
+    CU_ASSERT_EQUAL(bed_next(&bed, client), -ECONNRESET);
+    CU_ASSERT_EQUAL(bed_next(&bed, plain), -ECONNRESET);
+    CU_ASSERT_EQUAL(bed_next(&bed, other), -ECONNRESET);
+    expect_flag("response_flags=\"conn_policy_pending\"");
+    bed_settle(&bed);
+    CU_ASSERT_TRUE(bed.server.worker.pending_timer.slot == 0);
+    CU_ASSERT_FALSE(bed.server.worker.pending_late);
+    close(client);
+    close(server);
+    close(plain);
+    close(other);
+    bed_deinit(&bed);
+}
+
+/* Other changes meanwhile do not give it more time. */
+static void a_live_connection_ends_when_its_policy_cannot_be_read(void)
+{
+    bed_init(&bed);
+    bed.server.config.hold_ms = LONG_HOLD_MS;
+    bed_publish(&bed);
+    int client = bed_dial(&bed, BED_SERVICE_IP ":80"), server = bed_accept(&bed, bed.app);
+    CU_ASSERT_TRUE_FATAL(server >= 0);
+    int64_t began_ms = clock_now_ms(), half_ms = began_ms + bed.server.config.hold_ms / 2;
+    bed_put_unreadable(&bed, "/future");
+    bed_publish(&bed);
+    CU_ASSERT_TRUE(bed_run(&bed, is_past, &half_ms));
+    int64_t due_ms = bed.server.worker.pending_timer.due_ms;
+    bed_put_unreadable(&bed, "/another");
+    bed_publish(&bed);
+    bed_write(client, "hello");
+    expect_text(server, "hello");
+    CU_ASSERT_EQUAL(bed.server.worker.pending_timer.due_ms, due_ms);
+    CU_ASSERT_EQUAL(bed_next(&bed, server), -ECONNRESET);
+    CU_ASSERT_EQUAL(bed_next(&bed, client), -ECONNRESET);
+    expect_flag("response_flags=\"conn_policy_unreadable\"");
+    close(client);
+    close(server);
     bed_deinit(&bed);
 }
 
@@ -326,7 +447,11 @@ int main(int argc, char **argv)
         SUITE_CASE(a_denied_identity_hears_so_and_is_reset),
         SUITE_CASE(a_named_policy_that_has_not_arrived_holds_until_it_does),
         SUITE_CASE(a_policy_that_never_arrives_refuses_at_the_deadline),
+        SUITE_CASE(a_policy_that_cannot_be_read_holds_and_refuses_under_a_name_of_its_own),
         SUITE_CASE(a_new_policy_ends_live_connections_that_it_denies),
+        SUITE_CASE(a_live_connection_outlives_a_policy_that_arrives_in_time),
+        SUITE_CASE(a_live_connection_ends_when_its_policy_does_not_arrive),
+        SUITE_CASE(a_live_connection_ends_when_its_policy_cannot_be_read),
         SUITE_CASE(an_address_that_is_not_the_pod_s_is_refused),
         SUITE_CASE(an_application_that_is_not_there_is_a_reset_at_once),
         SUITE_CASE(a_rotated_certificate_leaves_live_connections_alone),

@@ -328,6 +328,24 @@ static void a_workload_calls_itself_in_plaintext_if_policy_lets_it(void)
     bed_deinit(&bed);
 }
 
+static void a_workload_that_calls_itself_is_cut_when_its_policy_cannot_be_read(void)
+{
+    bed_init(&bed);
+    bed.wire_is_plain = true;
+    bed_publish(&bed);
+    int client = call_itself();
+    int server = bed_accept(&bed, bed.wire);
+    CU_ASSERT_TRUE_FATAL(server >= 0);
+    int64_t began_ms = clock_now_ms();
+    bed_put_unreadable(&bed, "/future");
+    bed_publish(&bed);
+    CU_ASSERT_EQUAL(bed_next(&bed, server), -ECONNRESET);
+    CU_ASSERT_TRUE(clock_now_ms() - began_ms >= bed.server.config.hold_ms);
+    close(client);
+    close(server);
+    bed_deinit(&bed);
+}
+
 static void the_ceiling_on_connections_is_answered_with_a_reset(void)
 {
     bed_init(&bed);
@@ -389,6 +407,7 @@ int main(int argc, char **argv)
         SUITE_CASE(an_application_that_resets_while_it_waits_is_forgotten),
         SUITE_CASE(an_application_that_half_closes_while_it_waits_is_served),
         SUITE_CASE(a_workload_calls_itself_in_plaintext_if_policy_lets_it),
+        SUITE_CASE(a_workload_that_calls_itself_is_cut_when_its_policy_cannot_be_read),
         SUITE_CASE(the_ceiling_on_connections_is_answered_with_a_reset),
         SUITE_CASE(only_so_many_are_opened_to_one_workload_at_once),
         SUITE_END,

@@ -18,6 +18,10 @@ struct world {
     REQUEST *requests[REQUESTS_MAX];
     size_t request_count;
     char events[4096];
+    /* of the last policy that could not be read */
+    enum mesh_scope scope;
+    char guarded[64], why[256];
+    bool dry_run;
 };
 
 static void note(struct world *world, const char *what, const char *name)
@@ -52,6 +56,16 @@ static void on_policy(struct mesh_policy *policy, void *arg)
     note(arg, "+policy:", policy->key);
 }
 
+static void on_unreadable_policy(struct mesh_policy *policy, void *arg)
+{
+    struct world *world = arg;
+    note(world, "?policy:", policy->key);
+    world->scope = policy->scope;
+    snprintf(world->guarded, sizeof world->guarded, "%s", policy->namespace);
+    snprintf(world->why, sizeof world->why, "%s", policy->unreadable);
+    world->dry_run = policy->dry_run;
+}
+
 static void on_removed_address(const char *name, void *arg)
 {
     note(arg, "-", name);
@@ -74,6 +88,7 @@ static void open_world(struct world *world)
         .on_workload = on_workload,
         .on_service = on_service,
         .on_policy = on_policy,
+        .on_unreadable_policy = on_unreadable_policy,
         .on_removed_address = on_removed_address,
         .on_removed_policy = on_removed_policy,
         .on_bundle = on_bundle,
@@ -244,6 +259,28 @@ static void client_waits_for_the_rest_of_a_split_answer(void)
     close_world(&world);
 }
 
+static void client_is_current_when_a_stream_has_answered_both(void)
+{
+    struct world world;
+    open_world(&world);
+    CU_ASSERT_FALSE(xds_delta_client_current(world.client));
+    respond(&world, authorization(), "1", "5", NULL, NULL);
+    respond(&world, address(), "2", "5", RESOURCES(kit_workload("a", 1)), NULL);
+    CU_ASSERT(xds_delta_client_current(world.client));
+    CU_ASSERT_EQUAL(xds_delta_client_start(world.client, NULL), ERR_OK);
+    CU_ASSERT_FALSE(xds_delta_client_current(world.client));
+    respond(&world, address(), "1", "6", RESOURCES(kit_workload("a", 2)), NULL);
+    CU_ASSERT_FALSE(xds_delta_client_current(world.client));
+    respond(&world, authorization(), "2", "6+", RESOURCES(kit_policy("p", true)), NULL);
+    CU_ASSERT_FALSE(xds_delta_client_current(world.client));
+    respond(&world, authorization(), "3", "6", RESOURCES(kit_policy("q", true)), NULL);
+    CU_ASSERT(xds_delta_client_current(world.client));
+    respond(&world, address(), "4", "7+", RESOURCES(kit_workload("b", 1)), NULL);
+    CU_ASSERT(xds_delta_client_current(world.client)); /* settled is another matter */
+    CU_ASSERT_FALSE(xds_delta_client_settled(world.client));
+    close_world(&world);
+}
+
 static void client_refuses_the_bad_and_keeps_the_good_of_one_response(void)
 {
     struct world world;
@@ -313,17 +350,98 @@ static void client_does_not_claim_versions_that_it_refused(void)
     close_world(&world);
 }
 
+/* --- policies that cannot be read --- */
+
+/* Field 8 is nobody's yet. */
+#define POLICY_OF_THE_FUTURE "\x0a\x01p\x12\x04shop\x18\x01\x40\x01"
+
+static struct xds_resource *bad_policy(const char *name, const char *body, size_t len)
+{
+    return with_version(kit_blob_of(XDS_AUTHORIZATION, name, body, len), "");
+}
+
+#define BAD_POLICY(name, body) bad_policy(name, body, sizeof(body) - 1)
+
+static void client_gives_a_policy_on_that_it_cannot_read(void)
+{
+    struct world world;
+    open_world(&world);
+    forget_requests(&world);
+    respond(&world, authorization(), "1", "1",
+            RESOURCES(BAD_POLICY("shop/p", POLICY_OF_THE_FUTURE), kit_policy("good", true)), NULL);
+    CU_ASSERT_STRING_EQUAL(world.events, "?policy:shop/p +policy:shop/good");
+    CU_ASSERT_EQUAL(world.scope, MESH_SCOPE_NAMESPACE);
+    CU_ASSERT_STRING_EQUAL(world.guarded, "shop");
+    CU_ASSERT_STRING_EQUAL(world.why,
+                           "Authorization has field 8, which this proxy does not understand");
+    CU_ASSERT_EQUAL_FATAL(world.request_count, 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(world.requests[0]->error_detail);
+    CU_ASSERT_STRING_EQUAL(world.requests[0]->error_detail->message,
+                           "shop/p: Authorization has field 8, which this proxy does not "
+                           "understand");
+    CU_ASSERT(xds_delta_client_settled(world.client));
+
+    /* Of another type, and of another name: nothing that the body says about whom it guards
+     * counts in the first case. */
+    respond(&world, authorization(), "2", "1",
+            RESOURCES(kit_blob("shop/q", POLICY_OF_THE_FUTURE, sizeof POLICY_OF_THE_FUTURE - 1)),
+            NULL);
+    CU_ASSERT_STRING_EQUAL(world.guarded, "shop");
+    CU_ASSERT_PTR_NOT_NULL(strstr(world.why, "the resource is a `"));
+    respond(&world, authorization(), "3", "1",
+            RESOURCES(BAD_POLICY("shop/r", "\x0a\x01p\x12\x04jobs\x18\x01")), NULL);
+    CU_ASSERT_STRING_EQUAL(world.guarded, "jobs");
+    CU_ASSERT_PTR_NOT_NULL(strstr(world.why, "its key is jobs/p"));
+    close_world(&world);
+}
+
+static void client_makes_the_reason_printable(void)
+{
+    struct world world;
+    open_world(&world);
+    respond(&world, authorization(), "1", "1",
+            RESOURCES(BAD_POLICY("shop/p", "\x0a\x01p\x12\x04\xc3\x0a\x1b.\x18\x01")), NULL);
+    CU_ASSERT_STRING_EQUAL(world.events, "?policy:shop/p");
+    CU_ASSERT_STRING_EQUAL(world.why, "namespace `?\?\?.` cannot stand in a SPIFFE ID");
+    close_world(&world);
+}
+
+static void client_lets_the_server_take_back_what_it_could_not_read(void)
+{
+    struct world world;
+    open_world(&world);
+    respond(&world, authorization(), "1", "1",
+            RESOURCES(BAD_POLICY("shop/p", POLICY_OF_THE_FUTURE),
+                      BAD_POLICY("shop/q", POLICY_OF_THE_FUTURE),
+                      BAD_POLICY("shop/r", POLICY_OF_THE_FUTURE)),
+            NULL);
+    respond(&world, authorization(), "2", "2", RESOURCES(with_version(kit_policy("q", true), "")),
+            NAMES("shop/r"));
+    forget_requests(&world);
+    xds_delta_client_start(world.client, NULL);
+    CU_ASSERT_STRING_EQUAL(versions_of(world.requests[1]), "shop/p=- shop/q=");
+    respond(&world, authorization(), "3", "2", NULL, NAMES("shop/p"));
+    CU_ASSERT_STRING_EQUAL(world.events, "-policy:shop/p");
+    close_world(&world);
+}
+
 static void client_that_lost_something_asks_for_everything_again(void)
 {
     struct world world;
     open_world(&world);
+    respond(&world, authorization(), "0", "1", NULL, NULL);
     respond(&world, address(), "1", "1", RESOURCES(with_version(kit_workload("a", 1), "v1")), NULL);
+    CU_ASSERT(xds_delta_client_ready(world.client));
     xds_delta_client_forget(world.client);
     xds_delta_client_forget(world.client);
+    CU_ASSERT_FALSE(xds_delta_client_ready(world.client));
     forget_requests(&world);
     xds_delta_client_start(world.client, NULL);
     CU_ASSERT_STRING_EQUAL(versions_of(world.requests[0]), "a=-");
     respond(&world, address(), "1", "1", RESOURCES(with_version(kit_workload("a", 1), "v1")), NULL);
+    CU_ASSERT_FALSE(xds_delta_client_ready(world.client));
+    respond(&world, authorization(), "2", "1", NULL, NULL);
+    CU_ASSERT(xds_delta_client_ready(world.client));
     forget_requests(&world);
     xds_delta_client_start(world.client, NULL);
     CU_ASSERT_STRING_EQUAL(versions_of(world.requests[0]), "a=v1");
@@ -388,9 +506,13 @@ int main(int argc, char **argv)
         SUITE_CASE(client_asks_for_three_types_at_first),
         SUITE_CASE(client_acknowledges_and_is_ready_after_both_first_answers),
         SUITE_CASE(client_waits_for_the_rest_of_a_split_answer),
+        SUITE_CASE(client_is_current_when_a_stream_has_answered_both),
         SUITE_CASE(client_refuses_the_bad_and_keeps_the_good_of_one_response),
         SUITE_CASE(client_states_what_it_holds_when_it_comes_back),
         SUITE_CASE(client_does_not_claim_versions_that_it_refused),
+        SUITE_CASE(client_gives_a_policy_on_that_it_cannot_read),
+        SUITE_CASE(client_makes_the_reason_printable),
+        SUITE_CASE(client_lets_the_server_take_back_what_it_could_not_read),
         SUITE_CASE(client_that_lost_something_asks_for_everything_again),
         SUITE_CASE(client_removes_before_it_adds),
         SUITE_CASE(client_refuses_names_and_types_that_do_not_fit),

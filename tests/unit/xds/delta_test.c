@@ -62,6 +62,12 @@ static void on_policy(struct mesh_policy *policy, void *arg)
     link->seen_policies[i] = revision;
 }
 
+static void on_unreadable_policy(struct mesh_policy *policy, void *arg)
+{
+    (void)policy, (void)arg;
+    CU_FAIL("the server encodes nothing that the client cannot read");
+}
+
 static void on_service(struct mesh_service *service, void *arg)
 {
     (void)service, (void)arg;
@@ -92,6 +98,7 @@ static const struct xds_delta_events events = {
     .on_workload = on_workload,
     .on_service = on_service,
     .on_policy = on_policy,
+    .on_unreadable_policy = on_unreadable_policy,
     .on_removed_address = on_removed_address,
     .on_removed_policy = on_removed_policy,
     .on_bundle = on_bundle,

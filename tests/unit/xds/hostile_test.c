@@ -134,6 +134,7 @@ static void hostile_messages_are_refused_and_do_no_harm(void)
         .on_workload = on_workload,
         .on_service = on_service,
         .on_policy = on_policy,
+        .on_unreadable_policy = on_policy,
         .on_removed_address = on_name,
         .on_removed_policy = on_name,
         .on_bundle = on_bundle,

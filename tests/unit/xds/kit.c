@@ -79,13 +79,18 @@ struct xds_resource *kit_bundle(const char *pem)
     return resource;
 }
 
-struct xds_resource *kit_blob(const char *name, const void *body, size_t len)
+struct xds_resource *kit_blob_of(enum xds_type type, const char *name, const void *body, size_t len)
 {
     const struct xds_resource_spec spec = {
-        .type_url = xds_type_url(XDS_ADDRESS), .name = name, .body = body, .body_len = len};
+        .type_url = xds_type_url(type), .name = name, .body = body, .body_len = len};
     struct xds_resource *resource;
     CU_ASSERT_FATAL(xds_resource_new(&spec, &resource, NULL) == ERR_OK);
     return resource;
+}
+
+struct xds_resource *kit_blob(const char *name, const void *body, size_t len)
+{
+    return kit_blob_of(XDS_ADDRESS, name, body, len);
 }
 
 void kit_publish(struct xds_store *store, enum xds_type type, ...)

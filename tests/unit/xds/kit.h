@@ -18,7 +18,9 @@ struct xds_resource *kit_workload_at(const char *uid, int revision, const char *
 struct xds_resource *kit_service(const char *host, const char *ip);
 struct xds_resource *kit_policy(const char *name, bool deny);
 struct xds_resource *kit_bundle(const char *pem);
-/* A resource of that name whose body is `len` bytes. */
+/* A resource of that name whose body is `len` bytes; the short one makes an Address. */
+struct xds_resource *kit_blob_of(enum xds_type type, const char *name, const void *body,
+                                 size_t len);
 struct xds_resource *kit_blob(const char *name, const void *body, size_t len);
 
 /* Publishes exactly these; the list ends with NULL. */

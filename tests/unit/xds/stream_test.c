@@ -399,6 +399,51 @@ static void stream_client_refuses_a_bad_resource_and_the_server_says_so(void)
     close_world(&world);
 }
 
+static struct xds_resource *bad_policy(const char *name)
+{
+    return kit_blob_of(XDS_AUTHORIZATION, name, "\xff\xff", 2);
+}
+
+static bool is_unreadable(const struct owner *owner, const char *key)
+{
+    const struct mesh_policy *policy = mesh_find_policy(owner->snapshot, key);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(policy);
+    return policy->unreadable != NULL;
+}
+
+static void stream_of_a_policy_that_cannot_be_read_leaves_a_record_of_it(void)
+{
+    struct world world;
+    struct owner owner;
+    open_world(&world, NULL);
+    open_owner(&world, &owner);
+    PUBLISH(&world, XDS_AUTHORIZATION, bad_policy("shop/p"), bad_policy("shop/q"));
+    struct rpc_channel *channel = attach(&world, &owner);
+    const struct xds_server_stats *server = xds_server_stats(world.server);
+    WAIT_UNTIL(&world, owner.snapshots == 1 && server->nacks == 1);
+    CU_ASSERT(is_unreadable(&owner, "shop/p") && is_unreadable(&owner, "shop/q"));
+    CU_ASSERT_EQUAL(mesh_namespace_policies(owner.snapshot, "shop").count, 2);
+
+    /* A mended one takes its place and keeps it. */
+    PUBLISH(&world, XDS_AUTHORIZATION, kit_policy("p", true), bad_policy("shop/q"));
+    WAIT_UNTIL(&world, owner.snapshots == 2);
+    CU_ASSERT_FALSE(is_unreadable(&owner, "shop/p"));
+    PUBLISH(&world, XDS_AUTHORIZATION, bad_policy("shop/p"), bad_policy("shop/q"));
+    WAIT_UNTIL(&world, owner.snapshots == 3 && server->nacks == 2);
+    CU_ASSERT_FALSE(is_unreadable(&owner, "shop/p"));
+
+    /* Removed while nobody listened. */
+    rpc_channel_close(channel);
+    WAIT_UNTIL(&world, owner.ends == 1 && server->streams == 0);
+    PUBLISH(&world, XDS_AUTHORIZATION, bad_policy("shop/p"));
+    attach(&world, &owner);
+    WAIT_UNTIL(&world, owner.snapshots == 4);
+    CU_ASSERT_PTR_NULL(mesh_find_policy(owner.snapshot, "shop/q"));
+    CU_ASSERT_FALSE(is_unreadable(&owner, "shop/p"));
+    close_owner(&world, &owner);
+    close_world(&world);
+}
+
 static void stream_client_can_be_closed_at_any_moment(void)
 {
     struct world world;
@@ -599,6 +644,7 @@ int main(int argc, char **argv)
         SUITE_CASE(stream_is_refused_to_a_node_of_another_namespace),
         SUITE_CASE(stream_is_refused_over_the_limit),
         SUITE_CASE(stream_client_refuses_a_bad_resource_and_the_server_says_so),
+        SUITE_CASE(stream_of_a_policy_that_cannot_be_read_leaves_a_record_of_it),
         SUITE_CASE(stream_client_can_be_closed_at_any_moment),
         SUITE_CASE(stream_server_can_be_closed_under_live_streams),
         SUITE_CASE(stream_of_a_reader_that_stops_is_cut_and_the_others_are_served),
