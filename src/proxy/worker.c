@@ -223,8 +223,24 @@ static void on_recheck(struct timer *timer)
         else
             outbound_recheck(conn);
     }
+    if (!worker->recheck_at && worker->recheck_again) {
+        worker->recheck_again = false;
+        worker->recheck_at = worker->conns;
+    }
     if (worker->recheck_at)
         timer_start(&worker->timers, timer, WORKER_RECHECK_PAUSE_MS, on_recheck);
+}
+
+/* A walk under way is not sent back to its start, or policies that come fast would keep it from the
+ * oldest connections for ever; whom it has passed is asked in the next one. */
+static void start_recheck(struct worker *worker)
+{
+    if (worker->recheck_at) {
+        worker->recheck_again = true;
+        return;
+    }
+    worker->recheck_at = worker->conns;
+    timer_start(&worker->timers, &worker->recheck_timer, 0, on_recheck);
 }
 
 /* Handshakes that began under the old bundle end under the new one. */
@@ -250,10 +266,8 @@ void worker_set_view(struct worker *worker, struct view *view)
         change_trust(worker, view->context);
     hold_wake_all(&worker->holds[CONN_OUTBOUND]);
     hold_wake_all(&worker->holds[CONN_INBOUND]);
-    if (before && policy_changed(worker->config, before, view)) {
-        worker->recheck_at = worker->conns;
-        timer_start(&worker->timers, &worker->recheck_timer, 0, on_recheck);
-    }
+    if (before && policy_changed(worker->config, before, view))
+        start_recheck(worker);
     view_unref(before);
 }
 

@@ -45,6 +45,7 @@ struct worker {
     struct stats stats;
     struct timer count_timer, recheck_timer;
     struct conn *count_at, *recheck_at; /* where the two walks over conns go on; NULL: done */
+    bool recheck_again;                 /* policy changed during the walk: one more */
     bool stopping;
     unsigned closing; /* handles that are not closed yet */
     pthread_t thread;
