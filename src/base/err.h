@@ -41,6 +41,7 @@
     X(CONN_NO_PORT, "conn_no_port", "the service has no such port")                                \
     X(CONN_UNSUPPORTED_TUNNEL, "conn_unsupported_tunnel",                                          \
       "the workload speaks a tunnel protocol that we do not")                                      \
+    X(CONN_UNPROVEN, "conn_unproven", "too many clients have not proven yet who they are")         \
     X(CONN_NOT_READY, "conn_not_ready",                                                            \
       "the proxy had no certificate or configuration before the deadline")                         \
     X(CONN_DRAINED, "conn_drained", "the grace period of the shutdown ended")                      \

@@ -74,7 +74,9 @@ struct balance_load *balance_begin(struct balance *balance, const struct mesh_wo
         load = calloc(1, sizeof *load + size);
         if (!load)
             return NULL;
-        load->waiting = (struct hold_queue){.timers = balance->timers, .max = BALANCE_QUEUE_MAX};
+        load->waiting = (struct hold_queue){.whose = "connections to the workload",
+                                            .timers = balance->timers,
+                                            .max = BALANCE_QUEUE_MAX};
         memcpy(load->uid, workload->uid, size);
         if (!map_set_str(&balance->loads, load->uid, load, NULL)) {
             free(load);

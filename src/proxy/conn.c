@@ -152,7 +152,8 @@ static void free_conn(struct conn *conn)
     give_turn(conn);
     balance_end(&worker->balance, conn->load);
     stats_gauge_add(stats_of(conn), direction_of(conn), STATS_OPEN, -1);
-    atomic_fetch_sub_explicit(&worker->ceiling->live, 1, memory_order_relaxed);
+    conn_proven(conn);
+    ceiling_give(worker->ceiling, direction_of(conn));
     conn_set_source(conn, NULL);
     conn_set_destination(conn, NULL);
     conn_set_service(conn, NULL);
@@ -184,13 +185,14 @@ struct conn *conn_new(struct worker *worker, enum conn_direction direction, int 
 {
     struct err err;
     struct conn *conn = NULL;
-    int live = atomic_fetch_add_explicit(&worker->ceiling->live, 1, memory_order_relaxed);
-    if (live >= worker->ceiling->max)
-        err_set(&err, ERR_BUSY, "%d connections are open already", worker->ceiling->max);
-    else if (!(conn = calloc(1, sizeof *conn)))
-        err_set(&err, ERR_NO_MEMORY, "no memory for a connection");
+    if (ceiling_take(worker->ceiling, direction, &err) == ERR_OK) {
+        conn = calloc(1, sizeof *conn);
+        if (!conn) {
+            ceiling_give(worker->ceiling, direction);
+            err_set(&err, ERR_NO_MEMORY, "no memory for a connection");
+        }
+    }
     if (!conn) {
-        atomic_fetch_sub_explicit(&worker->ceiling->live, 1, memory_order_relaxed);
         socket_close_reset(fd);
         conn_refused(worker, direction, source, original, &err);
         return NULL;
@@ -232,6 +234,25 @@ void conn_abort(struct conn *conn, enum err_code code)
     struct err err;
     err_set(&err, code, "%s", err_sentence(code));
     conn_fail(conn, &err);
+}
+
+bool conn_knock(struct conn *conn, bool mesh, struct err *err)
+{
+    struct worker *worker = conn->worker;
+    int room = ceiling_room(worker->ceiling, direction_of(conn));
+    conn->place = door_enter(&worker->door, &conn->source_at.ip, mesh, room, err);
+    if (conn->place)
+        stats_gauge_add(&worker->stats, direction_of(conn), STATS_UNPROVEN, 1);
+    return conn->place != 0;
+}
+
+void conn_proven(struct conn *conn)
+{
+    if (!conn->place)
+        return;
+    door_leave(&conn->worker->door, conn->place);
+    conn->place = 0;
+    stats_gauge_add(stats_of(conn), direction_of(conn), STATS_UNPROVEN, -1);
 }
 
 /* --- the near socket while it is not relayed ------------------------------------------------- */
@@ -280,7 +301,8 @@ void conn_hold(struct conn *conn, void (*on_wake)(struct hold *, bool), const st
         conn_fail(conn, &err);
         return;
     }
-    if (hold_start(&worker->holds, &conn->u.opening.step.hold, due_ms, on_wake, &err) != ERR_OK) {
+    if (hold_start(&worker->holds[conn->direction], &conn->u.opening.step.hold, due_ms, on_wake,
+                   &err) != ERR_OK) {
         conn_fail(conn, &err);
         return;
     }

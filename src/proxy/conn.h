@@ -70,6 +70,7 @@ struct conn {
     int near_fd, far_fd;                          /* -1: none, or the relay's */
     struct addr_port source_at, original, target; /* target: where far goes */
     uint8_t direction, state;
+    uint16_t place; /* at the worker's door; 0: none */
     bool tls_used, retried;
     bool opening; /* counted in load->opening */
     bool sniffed_longer;
@@ -95,6 +96,12 @@ struct conn {
  * end is logged and counted, and NULL returned. */
 struct conn *conn_new(struct worker *worker, enum conn_direction direction, int fd,
                       const struct addr_port *source, const struct addr_port *original);
+
+/* Takes a place at the door (door.h) for an inbound connection; `mesh`: the snapshot knows its
+ * source as a workload of the mesh. False: there is none for it, and *err says why. */
+bool conn_knock(struct conn *conn, bool mesh, struct err *err);
+/* Gives the place back: the client is proven, or let in without a proof. Harmless without one. */
+void conn_proven(struct conn *conn);
 
 /* Sets who talks to whom; takes references. NULL clears. */
 void conn_set_source(struct conn *conn, const struct mesh_workload *workload);

@@ -5,7 +5,7 @@ void drain_begin(struct drain *drain)
     if (drain->begun)
         return;
     drain->begun = true;
-    LOG_INFO("draining", F_INT("connections", atomic_load(&drain->ceiling->live)));
+    LOG_INFO("draining", F_INT("connections", ceiling_live(drain->ceiling)));
     for (unsigned i = 0; i < drain->worker_count; i++) {
         if (!worker_post_drain(&drain->workers[i]))
             LOG_ERROR("drain_lost", F_INT("worker", i), F_STR("error", "out of memory"));
@@ -20,8 +20,7 @@ static void finish(struct drain *drain, const char *why)
     drain->done = true;
     timer_stop(drain->timers, &drain->deadline);
     timer_stop(drain->timers, &drain->poll);
-    LOG_INFO("drained", F_STR("because", why),
-             F_INT("connections", atomic_load(&drain->ceiling->live)));
+    LOG_INFO("drained", F_STR("because", why), F_INT("connections", ceiling_live(drain->ceiling)));
     drain->on_done(drain);
 }
 
@@ -34,7 +33,7 @@ static void on_deadline(struct timer *timer)
 static void on_poll(struct timer *timer)
 {
     struct drain *drain = (struct drain *)((char *)timer - offsetof(struct drain, poll));
-    if (atomic_load(&drain->ceiling->live) == 0)
+    if (ceiling_live(drain->ceiling) == 0)
         finish(drain, "the last connection ended");
     else if (!timer_start(drain->timers, timer, DRAIN_POLL_MS, on_poll))
         finish(drain, "out of memory");

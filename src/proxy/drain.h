@@ -12,7 +12,7 @@ struct drain {
     struct timers *timers;
     struct worker *workers; /* they run until on_done */
     unsigned worker_count;
-    struct worker_ceiling *ceiling;
+    struct ceiling *ceiling;
     void *owner;
     /* Draining began, once. */
     void (*on_begin)(struct drain *drain);

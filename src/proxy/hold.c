@@ -29,7 +29,8 @@ enum err_code hold_start(struct hold_queue *queue, struct hold *hold, int64_t du
     int64_t delay_ms = due_ms - clock_now_ms();
     *hold = (struct hold){.queue = queue, .on_wake = on_wake};
     if (queue->count == queue->max)
-        return err_set(err, ERR_BUSY, "%u connections wait already", queue->max);
+        return err_set(err, ERR_BUSY, "%u %s wait already, the most that may", queue->max,
+                       queue->whose);
     if (!timer_start(queue->timers, &hold->deadline, delay_ms > 0 ? delay_ms : 0, on_due))
         return err_set(err, ERR_NO_MEMORY, "no memory for a deadline");
     hold->link = queue->first ? queue->last : &queue->first;

@@ -17,6 +17,7 @@ struct hold {
 };
 
 struct hold_queue {
+    const char *whose; /* waits here, for the sentence: "inbound connections" */
     struct timers *timers;
     struct hold *first, **last; /* who came first is woken first */
     unsigned count, max;

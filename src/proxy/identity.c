@@ -58,7 +58,9 @@ static void on_timer(struct timer *timer)
 
 static void fail(struct identity *identity, const struct err *err)
 {
-    int64_t wait_ms = identity_retry_ms(backoff_next_ms(&identity->backoff), left_ms(identity));
+    /* Peers with the new bundle refuse an outdated certificate like one that has expired. */
+    int64_t useful_ms = identity->outdated ? 0 : left_ms(identity);
+    int64_t wait_ms = identity_retry_ms(backoff_next_ms(&identity->backoff), useful_ms);
     identity->failures++;
     identity->last_error = *err;
     identity->renew_at_ms = clock_now_ms() + wait_ms;
@@ -131,19 +133,28 @@ static void adopt_bundle(struct identity *identity, struct tls_bundle *bundle,
                        from->domains[i].pem_len);
 }
 
-/* Puts the present leaf and the present bundle together. */
-static enum err_code remake_context(struct identity *identity, struct err *err)
+/* Puts the present leaf under the present bundle, at once and whatever the bundle says about the
+ * leaf: a root that has gone must not vouch for a peer a moment longer. A leaf that the bundle does
+ * not cover is still presented. It proves who we are and lends nobody trust; peers decide about it,
+ * and those that the new bundle has not reached yet take it. Holding connections instead would cut
+ * the pod off from them too, for as long as the control plane does not answer. */
+static void change_trust(struct identity *identity)
 {
-    struct tls_context *context = NULL;
-    enum err_code code =
-        tls_context_new(&context, identity->key, identity->chain, strlen(identity->chain),
-                        identity->bundle, &identity->config->id, view_alpn, err);
-    if (code != ERR_OK)
-        return code;
+    struct err err;
+    struct tls_context *context = tls_context_with_bundle(identity->context, identity->bundle);
+    if (!context)
+        LOG_ERROR("context_lost", F_STR("error", "out of memory; connections wait"));
     tls_context_unref(identity->context);
     identity->context = context;
+    identity->outdated = !context || tls_context_check(context, &err) != ERR_OK;
+    if (identity->outdated) {
+        if (context)
+            LOG_WARN("certificate_outdated", F_ERR(&err));
+        identity->renew_at_ms = clock_now_ms();
+        if (!identity->call)
+            arm(identity);
+    }
     identity->on_context(identity, context);
-    return ERR_OK;
 }
 
 void identity_set_bundle(struct identity *identity, const struct xds_bundle *from)
@@ -164,13 +175,8 @@ void identity_set_bundle(struct identity *identity, const struct xds_bundle *fro
     adopt_bundle(identity, bundle, from);
     LOG_INFO("trust_bundle", F_INT("roots", tls_bundle_count(bundle)),
              F_INT("generation", identity->bundle_generation));
-    if (identity->key && remake_context(identity, &err) != ERR_OK) {
-        /* Our certificate is of a root that has gone: only a new one helps. */
-        LOG_WARN("certificate_outdated", F_ERR(&err));
-        identity->renew_at_ms = clock_now_ms();
-        if (!identity->call)
-            arm(identity);
-    }
+    if (identity->context)
+        change_trust(identity);
 }
 
 /* --- the request ---------------------------------------------------------------------------- */
@@ -228,13 +234,8 @@ static enum err_code adopt(struct identity *identity, struct err *err)
     else if (bundle)
         adopt_bundle(identity, bundle, &fallback);
     tls_context_unref(identity->context);
-    tls_key_unref(identity->key);
-    free(identity->chain);
     identity->context = context;
-    identity->key = identity->asked_key;
-    identity->chain = identity->answer_chain;
-    identity->asked_key = NULL;
-    identity->answer_chain = NULL;
+    identity->outdated = false;
     return ERR_OK;
 }
 
@@ -384,13 +385,9 @@ void identity_close(struct identity *identity, void (*on_closed)(struct identity
     identity->on_closed = on_closed;
     timer_stop(identity->timers, &identity->timer);
     tls_context_unref(identity->context);
-    tls_key_unref(identity->key);
     tls_bundle_unref(identity->bundle);
-    free(identity->chain);
     identity->context = NULL;
-    identity->key = NULL;
     identity->bundle = NULL;
-    identity->chain = NULL;
     if (identity->call) {
         rpc_call_cancel(identity->call, RPC_CANCELLED, NULL);
         return;

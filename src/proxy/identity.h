@@ -5,7 +5,8 @@
  *   channel -> CreateCertificate -> checked by tls_context_new -> on_context -> half life -> again
  *   any failure -> the valid certificate stays; another try after a backoff that is shorter the
  * nearer the expiry is
- *   a new trust bundle -> the same leaf in a new context -> on_context
+ *   a new trust bundle -> the same leaf in a new context -> on_context; a leaf that the bundle does
+ * not cover is renewed at once
  *
  * Whom we trust is the bundle from the xDS stream; as long as the control plane is silent about it,
  * the last certificate of the chain that it issued. */
@@ -42,7 +43,7 @@ struct identity {
     const struct config *config;
     struct timers *timers;
     void *owner;
-    /* A new context; borrowed, take a reference to keep it. */
+    /* A new context; borrowed, take a reference to keep it. NULL: there is none any more. */
     void (*on_context)(struct identity *identity, struct tls_context *context);
     /* A request ended: code ERR_OK, or why it failed. For counting. May be NULL. */
     void (*on_request)(struct identity *identity, enum err_code code);
@@ -54,11 +55,10 @@ struct identity {
     struct err answer_err;
     bool wanted; /* a request is due as soon as there is a channel */
 
-    struct tls_key *key; /* of the present certificate; NULL before the first */
-    char *chain;
     struct tls_bundle *bundle; /* in force; NULL before the first */
     bool bundle_from_xds;
-    struct tls_context *context; /* NULL before the first certificate */
+    struct tls_context *context; /* always under `bundle`; NULL before the first certificate */
+    bool outdated;               /* the bundle does not cover its certificate */
     struct identity_root roots[IDENTITY_ROOTS_MAX];
     unsigned root_count;
     uint64_t bundle_generation;

@@ -110,6 +110,7 @@ static void authorize(struct conn *conn)
     guess_service(conn);
     switch (policy_decide(conn, worker->view, principal_of(conn), &err)) {
     case MESH_ALLOW:
+        conn_proven(conn);
         break;
     case MESH_DENY:
         deny(conn, &err);
@@ -155,6 +156,7 @@ static void on_handshake(struct handshake *handshake, enum err_code code, struct
         fail(conn, err, "inbound TLS");
         return;
     }
+    conn_proven(conn);
     if (conn_handshake_done(conn, handshake) && conn_watch(conn, NULL))
         authorize(conn);
 }
@@ -315,9 +317,15 @@ static void admit(struct conn *conn)
 void inbound_start(struct worker *worker, int fd, const struct addr_port *source,
                    const struct addr_port *original)
 {
+    struct err err;
     struct conn *conn = conn_new(worker, CONN_INBOUND, fd, source, original);
-    if (!conn || !conn_watch(conn, on_near))
+    if (!conn)
         return;
     conn->target = *original;
-    admit(conn);
+    if (worker->view)
+        conn_set_source(conn, mesh_find_workload_at(worker->view->snapshot, &source->ip));
+    if (!conn_knock(conn, is_mesh(conn->source), &err))
+        fail(conn, &err, "inbound connection");
+    else if (conn_watch(conn, on_near))
+        admit(conn);
 }

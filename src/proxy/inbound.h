@@ -1,5 +1,6 @@
 /* Connections to the pod's application. Worker thread.
  *
+ *   too many at the door who have not proven who they are (door.h) -> refused
  *   no certificate, configuration or record of our own yet -> wait, then refuse
  *   a ClientHello with a mesh ALPN -> TLS, the client's proven identity, policy, then the
  * application

@@ -57,9 +57,12 @@ static void take(struct listener *listener, int fd, const struct sockaddr_storag
     }
 }
 
+enum spent { SPENT, NOBODY_WAITS, RESERVE_LOST };
+
 /* The client of a connection that nobody can accept would wait for ever; so one descriptor is kept
- * to accept it with, only to reset it. False: the descriptor is gone, somebody else has it. */
-static bool spend_reserve(struct listener *listener)
+ * to accept it with, only to reset it. NOBODY_WAITS: accept(2) asks for a descriptor first, and
+ * there was no connection behind that question. RESERVE_LOST: somebody else has the descriptor. */
+static enum spent spend_reserve(struct listener *listener)
 {
     struct err err;
     struct addr_port source = {0};
@@ -70,11 +73,14 @@ static bool spend_reserve(struct listener *listener)
     int fd = accept4(listener->item.fd, (struct sockaddr *)&from, &len, SOCK_CLOEXEC);
     if (fd >= 0)
         addr_from_sockaddr(&source, &from);
+    bool nobody = fd < 0 && errno == EAGAIN;
     err_set(&err, ERR_BUSY, "no file descriptor left for another connection");
     if (fd >= 0)
         refuse(listener, fd, &source, &nowhere, &err);
     listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    return listener->reserve_fd >= 0;
+    if (listener->reserve_fd < 0)
+        return RESERVE_LOST;
+    return nobody ? NOBODY_WAITS : SPENT;
 }
 
 static void on_pause_over(struct timer *timer)
@@ -87,6 +93,7 @@ static void on_pause_over(struct timer *timer)
 static void on_events(struct poll_item *item, uint32_t events)
 {
     struct listener *listener = (struct listener *)((char *)item - offsetof(struct listener, item));
+    enum spent spent;
     (void)events;
     for (unsigned i = 0; i < LISTENER_ACCEPTS_MAX; i++) {
         struct sockaddr_storage from;
@@ -100,7 +107,10 @@ static void on_events(struct poll_item *item, uint32_t events)
         case EAGAIN:
             return;
         case EMFILE:
-            if (spend_reserve(listener))
+            spent = spend_reserve(listener);
+            if (spent == NOBODY_WAITS)
+                return;
+            if (spent == SPENT)
                 break;
             __attribute__((fallthrough)); /* trying again at once would only spin */
         case ENFILE:

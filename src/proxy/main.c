@@ -31,7 +31,7 @@ static struct program {
     uv_signal_t signals[2]; /* SIGTERM, SIGINT */
     struct metrics *registry;
     struct stats stats;
-    struct worker_ceiling ceiling;
+    struct ceiling ceiling;
     struct worker *workers;
     unsigned worker_count, workers_running;
     unsigned closing; /* handles of the main loop that are not closed yet */
@@ -166,7 +166,7 @@ static void raise_file_limit(void)
         limit.rlim_cur = was;
     rlim_t files = limit.rlim_cur > (1u << 30) ? (1u << 30) : limit.rlim_cur;
     rlim_t reserved = files / 4 < FILES_RESERVED ? files / 4 : FILES_RESERVED;
-    program.ceiling.max = (int)((files - reserved) / 2);
+    ceiling_init(&program.ceiling, (int)((files - reserved) / 2));
 }
 
 static enum err_code start_loop(struct err *err)
@@ -269,9 +269,10 @@ int main(int argc, char **argv)
         LOG_ERROR("start_failed", F_ERR(&err));
         exit(EXIT_FAILURE);
     }
-    LOG_INFO("started", F_STR("version", HANDFAST_VERSION),
-             F_STR("identity", program.config.id.text), F_INT("workers", program.worker_count),
-             F_INT("connections_max", program.ceiling.max));
+    LOG_INFO(
+        "started", F_STR("version", HANDFAST_VERSION), F_STR("identity", program.config.id.text),
+        F_INT("workers", program.worker_count), F_INT("connections_max", program.ceiling.max),
+        F_INT("inbound_max", program.ceiling.share), F_INT("outbound_max", program.ceiling.share));
     loop_run(&program.loop);
     loop_deinit(&program.loop);
     metrics_free(program.registry);

@@ -55,6 +55,8 @@ static const struct metrics_family gauge_families[] = {
     {"handfast_connections_held", METRICS_GAUGE,
      "Connections that wait for a certificate, configuration or policy."},
     {"handfast_tls_handshakes", METRICS_GAUGE, "TLS handshakes that are under way."},
+    {"handfast_connections_unproven", METRICS_GAUGE,
+     "Inbound connections that have not proven yet who they are."},
 };
 static const char *const policy_labels[] = {"policy"};
 static const struct metrics_family dry_run_families[] = {

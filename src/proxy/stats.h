@@ -21,7 +21,7 @@ enum stats_table {
 };
 
 enum stats_tcp { STATS_OPENED, STATS_CLOSED, STATS_SENT, STATS_RECEIVED };
-enum stats_gauge { STATS_OPEN, STATS_HELD, STATS_HANDSHAKES };
+enum stats_gauge { STATS_OPEN, STATS_HELD, STATS_HANDSHAKES, STATS_UNPROVEN };
 
 struct stats {
     struct metrics_shard *shard;

@@ -47,15 +47,19 @@ static enum err_code undo_init(struct worker *worker, const struct err *err)
 }
 
 enum err_code worker_init(struct worker *worker, unsigned index, const struct config *config,
-                          struct worker_ceiling *ceiling, struct metrics *registry, struct err *err)
+                          struct ceiling *ceiling, struct metrics *registry, struct err *err)
 {
     *worker = (struct worker){
         .index = index,
         .config = config,
         .ceiling = ceiling,
         .limits = {.user_timeout_ms = (int)config->user_timeout_ms},
-        .holds = {.timers = &worker->timers, .max = WORKER_HOLDS_MAX},
     };
+    static const char *const whose[2] = {"outbound connections", "inbound connections"};
+    for (int i = 0; i < 2; i++)
+        worker->holds[i] = (struct hold_queue){
+            .whose = whose[i], .timers = &worker->timers, .max = WORKER_HOLDS_MAX};
+    door_init(&worker->door, ceiling->share);
     for (int i = 0; i < WORKER_LISTENERS; i++)
         worker->listeners[i].item.fd = -1;
     if (stats_init(&worker->stats, registry, err) != ERR_OK ||
@@ -209,10 +213,21 @@ void worker_remove(struct worker *worker, struct conn *conn)
 
 static void on_recheck(struct timer *timer);
 
-static void start_recheck(struct worker *worker)
+static void begin_walk(struct worker *worker)
 {
     worker->recheck_at = worker->conns;
     worker->pending_seen = false;
+}
+
+/* A walk under way is not sent back to its start, or policies that come fast would keep it from the
+ * oldest connections for ever; whom it has passed is asked in the next one. */
+static void start_recheck(struct worker *worker)
+{
+    if (worker->recheck_at) {
+        worker->recheck_again = true;
+        return;
+    }
+    begin_walk(worker);
     timer_start(&worker->timers, &worker->recheck_timer, 0, on_recheck);
 }
 
@@ -249,6 +264,10 @@ static void on_recheck(struct timer *timer)
         if (recheck(conn, worker->pending_late) && !wait_for_policy(worker))
             recheck(conn, true);
     }
+    if (!worker->recheck_at && worker->recheck_again) {
+        worker->recheck_again = false;
+        begin_walk(worker);
+    }
     if (worker->recheck_at) {
         timer_start(&worker->timers, timer, WORKER_RECHECK_PAUSE_MS, on_recheck);
     } else if (!worker->pending_seen) {
@@ -257,11 +276,29 @@ static void on_recheck(struct timer *timer)
     }
 }
 
+/* Handshakes that began under the old bundle end under the new one. */
+static void change_trust(struct worker *worker, struct tls_context *context)
+{
+    for (struct conn *conn = worker->conns, *next; conn; conn = next) {
+        next = conn->next;
+        if (conn->state != CONN_HANDSHAKING)
+            continue;
+        if (context)
+            tls_conn_trust(conn->tls, context);
+        else
+            conn_abort(conn, ERR_CONN_NOT_READY);
+    }
+}
+
 void worker_set_view(struct worker *worker, struct view *view)
 {
     struct view *before = worker->view;
     worker->view = view_ref(view);
-    hold_wake_all(&worker->holds);
+    if (before && before->context &&
+        !(view->context && tls_context_same_trust(before->context, view->context)))
+        change_trust(worker, view->context);
+    hold_wake_all(&worker->holds[CONN_OUTBOUND]);
+    hold_wake_all(&worker->holds[CONN_INBOUND]);
     if (before && policy_changed(worker->config, before, view))
         start_recheck(worker);
     view_unref(before);

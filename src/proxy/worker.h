@@ -4,30 +4,25 @@
 #define WORKER_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 #include "loop/mailbox.h"
 #include "proxy/balance.h"
+#include "proxy/ceiling.h"
 #include "proxy/config.h"
 #include "proxy/conn.h"
+#include "proxy/door.h"
 #include "proxy/hold.h"
 #include "proxy/listener.h"
 #include "proxy/stats.h"
 #include "proxy/view.h"
 
 enum {
-    WORKER_LISTENERS = 4, /* outbound and inbound, IPv4 and IPv6 */
-    WORKER_HOLDS_MAX = 4096,
+    WORKER_LISTENERS = 4,       /* outbound and inbound, IPv4 and IPv6 */
+    WORKER_HOLDS_MAX = 4096,    /* in each direction */
     WORKER_RECHECK_CHUNK = 256, /* connections asked again about policy in one turn */
     WORKER_RECHECK_PAUSE_MS = 1,
     WORKER_COUNT_MS = 1000, /* how often the bytes of live connections reach the metrics */
     WORKER_COUNT_CHUNK = 1024,
-};
-
-/* How many connections the whole process may have; every connection needs two file descriptors. */
-struct worker_ceiling {
-    atomic_int live;
-    int max;
 };
 
 struct worker {
@@ -36,7 +31,7 @@ struct worker {
     struct relay_env env;
     struct mailbox mailbox;
     const struct config *config;
-    struct worker_ceiling *ceiling;
+    struct ceiling *ceiling; /* of the whole process */
     unsigned index;
     struct socket_limits limits;
     struct listener listeners[WORKER_LISTENERS];
@@ -44,14 +39,15 @@ struct worker {
     struct conn *conns;
     unsigned conn_count;
     uint64_t next_id;
-    struct hold_queue holds;
+    struct hold_queue holds[2]; /* by enum conn_direction */
+    struct door door;
     struct balance balance;
     struct stats stats;
     struct timer count_timer, recheck_timer;
     struct conn *count_at, *recheck_at; /* where the two walks over conns go on; NULL: done */
-    struct timer pending_timer; /* runs while live connections wait for a policy; then they end */
-    bool pending_seen;          /* by the walk of recheck_at, so far */
-    bool pending_late;          /* the time is over */
+/* Swaps the view in: wakes who waits, judges the peers of handshakes under way by the new trust
+ * bundle, and asks live inbound connections' policy again when it changed. Whom it does not allow
+ * any more is reset, whose verdict is pending after hold_ms. */
     bool stopping;
     unsigned closing; /* handles that are not closed yet */
     pthread_t thread;
@@ -64,8 +60,7 @@ struct worker {
  * `ceiling` and `registry` are borrowed. ERR_SYSTEM, ERR_NO_MEMORY, and then there is nothing to
  * undo. */
 enum err_code worker_init(struct worker *worker, unsigned index, const struct config *config,
-                          struct worker_ceiling *ceiling, struct metrics *registry,
-                          struct err *err);
+                          struct ceiling *ceiling, struct metrics *registry, struct err *err);
 /* Opens the listeners. Before the loop runs. ERR_SYSTEM: none is open. IPv6 may be missing on the
  * machine; that is logged and no failure. */
 enum err_code worker_listen(struct worker *worker, struct err *err);
@@ -87,8 +82,9 @@ bool worker_post_stop(struct worker *worker);
 /* --- on the worker's thread ---------------------------------------------------------------------
  */
 
-/* Swaps the view in: wakes who waits, and asks live inbound connections' policy again when it
- * changed. Whom it does not allow any more is reset, whose verdict is pending after hold_ms. */
+/* Swaps the view in: wakes who waits, judges the peers of handshakes under way by the new trust
+ * bundle, and asks live inbound connections' policy again when it changed. Whom it does not allow
+ * any more is reset, whose verdict is pending after hold_ms. */
 void worker_set_view(struct worker *worker, struct view *view);
 void worker_drain(struct worker *worker);
 void worker_stop(struct worker *worker);

@@ -102,6 +102,7 @@ void tls_conn_free(struct tls_conn *conn)
     if (!conn)
         return;
     SSL_free(conn->ssl);
+    tls_context_unref(conn->trust);
     tls_context_unref(conn->context);
     free(conn->expected);
     free(conn->dns_name);

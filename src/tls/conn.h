@@ -68,6 +68,12 @@ void tls_conn_free(struct tls_conn *conn);
  * TLS_WANT_INPUT or TLS_FAILED. Input left over after TLS_OK stays in io->in for tls_conn_read. */
 enum tls_status tls_conn_handshake(struct tls_conn *conn, struct tls_io *io, struct err *err);
 
+/* For a handshake that is under way when trust changes: the peer is judged by the bundle of
+ * `context`, also when its certificate has been verified already; the next step then fails. Our own
+ * identity stays the one that the connection was made with, and so does everything once the
+ * handshake is over. Takes a reference. */
+void tls_conn_trust(struct tls_conn *conn, struct tls_context *context);
+
 /* Opens what has arrived: up to `size` plaintext bytes into `plain`, *plain_len of them. TLS_OK:
  * *plain_len > 0, call again. TLS_WANT_INPUT: everything is consumed. May add to `out` (key
  * updates): offer TLS_RECORD_OVERHEAD + 64. */

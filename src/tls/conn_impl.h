@@ -12,10 +12,13 @@ struct tls_conn {
     SSL *ssl;
     struct tls_context *context;
     /* until the handshake is over */
+    struct tls_context
+        *trust; /* own reference: newer than `context`, its bundle decides; or NULL */
     struct spiffe_id *expected;
     size_t expected_count;
     char *dns_name;
     enum err_code verdict; /* set by a callback that refused; its sentence is in *err */
+    bool verified;         /* the peer's certificate has been */
     uint8_t sniffed;       /* how many of the first two bytes have been looked at */
     bool server;
     bool done;     /* the handshake is over, and well */

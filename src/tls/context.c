@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pool.h>
+#include <openssl/sha.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,6 +170,54 @@ enum err_code tls_context_new(struct tls_context **out, struct tls_key *key, con
     }
     sk_X509_pop_free(chain, X509_free);
     return code;
+}
+
+struct tls_context *tls_context_with_bundle(const struct tls_context *context,
+                                            struct tls_bundle *bundle)
+{
+    static const char *const no_names[] = {NULL};
+    CRYPTO_BUFFER *buffers[VERIFY_CHAIN_MAX];
+    const STACK_OF(CRYPTO_BUFFER) *chain = SSL_CTX_get0_chain(context->ssl_ctx);
+    size_t count = sk_CRYPTO_BUFFER_num(chain);
+    struct tls_context *copy =
+        new_context(SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, no_names);
+    if (!copy)
+        return NULL;
+    copy->bundle = tls_bundle_ref(bundle);
+    copy->identity = context->identity;
+    copy->alpn_len = context->alpn_len;
+    memcpy(copy->alpn, context->alpn, context->alpn_len);
+    for (size_t i = 0; i < count; i++)
+        buffers[i] = sk_CRYPTO_BUFFER_value(chain, i);
+    if (SSL_CTX_set_alpn_protos(copy->ssl_ctx, copy->alpn, copy->alpn_len) == 0 &&
+        SSL_CTX_set_chain_and_key(copy->ssl_ctx, buffers, count,
+                                  SSL_CTX_get0_privatekey(context->ssl_ctx), NULL))
+        return copy;
+    ERR_clear_error();
+    tls_context_unref(copy);
+    return NULL;
+}
+
+enum err_code tls_context_check(const struct tls_context *context, struct err *err)
+{
+    struct spiffe_id id;
+    STACK_OF(X509) *chain = NULL;
+    struct verify_request request = {.whose = "our own",
+                                     .bundle = context->bundle,
+                                     .expected = &context->identity.id,
+                                     .expected_count = 1};
+    enum err_code code = verify_parse(&chain, SSL_CTX_get0_chain(context->ssl_ctx), err);
+    if (code == ERR_OK)
+        code = verify_chain(&request, chain, &id, err);
+    sk_X509_pop_free(chain, X509_free);
+    return code;
+}
+
+bool tls_context_same_trust(const struct tls_context *a, const struct tls_context *b)
+{
+    return a->bundle == b->bundle ||
+           memcmp(tls_bundle_digest(a->bundle), tls_bundle_digest(b->bundle),
+                  SHA256_DIGEST_LENGTH) == 0;
 }
 
 enum err_code tls_context_new_roots(struct tls_context **out, struct tls_bundle *bundle,

@@ -69,6 +69,16 @@ enum err_code tls_context_new_roots(struct tls_context **out, struct tls_bundle 
  * certificate, ALPN h2. */
 enum err_code tls_context_new_server(struct tls_context **out, struct tls_key *key,
                                      const char *chain_pem, size_t chain_len, struct err *err);
+/* The identity of an mTLS context under another trust bundle: from the first connection on, peers
+ * are verified against `bundle` alone. Whether our own leaf chains to it is another question, which
+ * tls_context_check() answers. Takes a reference to `bundle`. NULL: out of memory. */
+struct tls_context *tls_context_with_bundle(const struct tls_context *context,
+                                            struct tls_bundle *bundle);
+/* Whether a peer with the context's bundle would take our own leaf now. ERR_TLS_*, ERR_NO_MEMORY.
+ */
+enum err_code tls_context_check(const struct tls_context *context, struct err *err);
+/* True when both trust the same roots of the same domains. */
+bool tls_context_same_trust(const struct tls_context *a, const struct tls_context *b);
 struct tls_context *tls_context_ref(struct tls_context *context);
 void tls_context_unref(struct tls_context *context);
 /* Borrowed; zeroes for a context without an identity. */

@@ -73,7 +73,7 @@ static enum err_code verify_peer(struct tls_conn *conn, SSL *ssl)
     if (code != ERR_OK)
         return code;
     struct verify_request request = {.whose = "the peer's",
-                                     .bundle = conn->context->bundle,
+                                     .bundle = (conn->trust ? conn->trust : conn->context)->bundle,
                                      .expected = conn->expected,
                                      .expected_count = conn->expected_count,
                                      .dns_name = conn->dns_name};
@@ -89,7 +89,8 @@ enum ssl_verify_result_t handshake_on_verify(SSL *ssl, uint8_t *alert)
 {
     struct tls_conn *conn = conn_of(ssl);
     conn->verdict = verify_peer(conn, ssl);
-    if (conn->verdict == ERR_OK)
+    conn->verified = conn->verdict == ERR_OK;
+    if (conn->verified)
         return ssl_verify_ok;
     *alert = alert_for(conn->verdict);
     return ssl_verify_invalid;
@@ -124,11 +125,29 @@ static enum tls_status complete(struct tls_conn *conn)
         return failure_refuse(conn, conn->verdict);
     }
     conn->done = true;
+    tls_context_unref(conn->trust);
     free(conn->expected);
     free(conn->dns_name);
+    conn->trust = NULL;
     conn->expected = NULL;
     conn->dns_name = NULL;
     return TLS_OK;
+}
+
+void tls_conn_trust(struct tls_conn *conn, struct tls_context *context)
+{
+    if (conn->done)
+        return;
+    tls_context_unref(conn->trust);
+    conn->trust = tls_context_ref(context);
+    if (!conn->verified || conn->failed != ERR_OK)
+        return;
+    /* Between its certificate and its Finished a peer can let any time pass. */
+    struct err unwanted;
+    struct tls_io nothing = {0};
+    conn_enter(conn, &nothing, &unwanted);
+    conn->failed = verify_peer(conn, conn->ssl);
+    conn_leave(conn);
 }
 
 static enum tls_status step(struct tls_conn *conn)

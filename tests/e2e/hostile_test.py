@@ -1,6 +1,7 @@
 """Bad input at the proxy's two doors: refused for a reason of its own, counted, and of no effect on anybody else."""
 import contextlib
 import os
+import resource
 import socket
 import ssl
 import threading
@@ -318,5 +319,30 @@ class Hostile(MeshCase):
                     self.assertEqual(self.answer(serve), ("reset", 0))
 
 
+class Flood(MeshCase):
+    pods = [{"name": "a"}, {"name": "b"}, {"name": "outside", "mesh": False, "proxy": False}]
+    proxy = {"handshake_timeout_ms": 60000}  # nobody leaves before the end
+    count = 3000
+
+    @needs_mesh
+    def test_half_open_handshakes_from_outside_keep_the_mesh_waiting_for_nothing(self):
+        def unproven():
+            return self.b.metric("handfast_connections_unproven", reporter="destination")
+        with EchoServer(self.b) as server, contextlib.ExitStack() as stack:
+            for _ in range(self.count):
+                with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # refused
+                    sock = stack.enter_context(self.outside.connect(self.b.ip4, server.port, 60))
+                    sock.sendall(b"\x16\x03\x01\x02\x00\x01")
+            self.wait_for("everybody is at the door, or refused", lambda: self.count == unproven() + self.b.metric(
+                "handfast_connections_refused_total", reporter="destination", reason="conn_unproven"), 30)
+            self.assertLess(unproven(), self.count)
+            for _ in range(100):
+                with self.a.connect(self.b.ip4, server.port) as sock:
+                    sock.sendall(b"undisturbed")
+                    self.assertEqual(sock.recv(11, socket.MSG_WAITALL), b"undisturbed")
+        self.wait_for("they are forgotten", lambda: unproven() == 0, 30)
+
+
 if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     main()

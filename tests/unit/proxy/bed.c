@@ -326,7 +326,7 @@ static void make_pod(struct bed *bed, struct bed_pod *pod, const char *name, con
         argv[i] = (char *)(uintptr_t)words[i];
     must(config_parse(&pod->config, count, argv, &err) == ERR_OK, err.text);
     log_set_level(LOG_LEVEL_ERROR);
-    pod->ceiling.max = 1000;
+    ceiling_init(&pod->ceiling, 1000);
     must(stats_new(&pod->registry, &err) == ERR_OK, err.text);
     must(worker_init(&pod->worker, 0, &pod->config, &pod->ceiling, pod->registry, &err) == ERR_OK,
          err.text);
@@ -366,7 +366,7 @@ static void end_pod(struct bed_pod *pod)
     worker_stop(&pod->worker);
     loop_run(&pod->worker.loop);
     worker_deinit(&pod->worker);
-    must(atomic_load(&pod->ceiling.live) == 0, "a connection was not counted out");
+    must(ceiling_live(&pod->ceiling) == 0, "a connection was not counted out");
     metrics_free(pod->registry);
     tls_context_unref(pod->context);
 }

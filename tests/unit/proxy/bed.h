@@ -15,7 +15,7 @@
 
 struct bed_pod {
     struct config config;
-    struct worker_ceiling ceiling;
+    struct ceiling ceiling;
     struct metrics *registry;
     struct worker worker;
     struct tls_context *context;

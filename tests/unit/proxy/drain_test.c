@@ -7,7 +7,7 @@ static struct {
     struct timers timers;
     struct timer alive;
     struct config config;
-    struct worker_ceiling ceiling;
+    struct ceiling ceiling;
     struct drain drain;
     unsigned begun, done;
 } bed;
@@ -38,7 +38,7 @@ static void begin(int64_t drain_ms, int live)
     CU_ASSERT_EQUAL_FATAL(timers_init(&bed.timers, &bed.loop, &err), ERR_OK);
     timer_start(&bed.timers, &bed.alive, 60000, on_alive);
     bed.config.drain_ms = drain_ms;
-    atomic_store(&bed.ceiling.live, live);
+    atomic_store(&bed.ceiling.live[CONN_OUTBOUND], live);
     bed.drain = (struct drain){.config = &bed.config,
                                .timers = &bed.timers,
                                .ceiling = &bed.ceiling,
@@ -60,7 +60,7 @@ static void it_ends_when_the_last_connection_has(void)
     CU_ASSERT_EQUAL(bed.begun, 1);
     uv_run(&bed.loop.uv, UV_RUN_ONCE);
     CU_ASSERT_EQUAL(bed.done, 0);
-    atomic_store(&bed.ceiling.live, 0);
+    atomic_store(&bed.ceiling.live[CONN_OUTBOUND], 0);
     uv_run(&bed.loop.uv, UV_RUN_ONCE);
     CU_ASSERT_EQUAL(bed.done, 1);
     end();
@@ -73,7 +73,7 @@ static void it_ends_when_the_grace_period_does(void)
     for (int i = 0; i < 10 && !bed.done; i++)
         uv_run(&bed.loop.uv, UV_RUN_ONCE);
     CU_ASSERT_EQUAL(bed.done, 1);
-    CU_ASSERT_EQUAL(atomic_load(&bed.ceiling.live), 1);
+    CU_ASSERT_EQUAL(ceiling_live(&bed.ceiling), 1);
     end();
 }
 

@@ -38,7 +38,7 @@ static void on_wake(struct hold *hold, bool expired)
 
 static void everybody_is_woken_once_and_who_holds_again_waits_on(void)
 {
-    struct hold_queue queue = {.timers = &timers, .max = 8};
+    struct hold_queue queue = {.whose = "tests", .timers = &timers, .max = 8};
     struct waiter waiters[3] = {
         {.queue = &queue}, {.queue = &queue, .again = 1}, {.queue = &queue}};
     begin();
@@ -57,7 +57,7 @@ static void everybody_is_woken_once_and_who_holds_again_waits_on(void)
 
 static void the_deadline_wakes_who_nobody_woke(void)
 {
-    struct hold_queue queue = {.timers = &timers, .max = 8};
+    struct hold_queue queue = {.whose = "tests", .timers = &timers, .max = 8};
     struct waiter waiter = {.queue = &queue};
     begin();
     CU_ASSERT_EQUAL(hold_start(&queue, &waiter.hold, clock_now_ms(), on_wake, NULL), ERR_OK);
@@ -70,7 +70,7 @@ static void the_deadline_wakes_who_nobody_woke(void)
 
 static void no_more_wait_than_the_queue_has_places(void)
 {
-    struct hold_queue queue = {.timers = &timers, .max = 1};
+    struct hold_queue queue = {.whose = "tests", .timers = &timers, .max = 1};
     struct waiter first = {.queue = &queue}, second = {.queue = &queue};
     struct err err;
     begin();

@@ -23,6 +23,7 @@ static struct {
     struct rpc_channel *channel;
     struct config config;
     struct identity identity;
+    struct tls_key *asked; /* what the last certificate was issued for */
     struct ca *ca, *other_ca;
     char *root, *other_root;
     char token_file[64];
@@ -53,6 +54,8 @@ static void on_message(struct rpc_call *call, const void *data, size_t len, void
     struct ca_issued issued = {0};
     const struct ca *ca = bed.foreign ? bed.other_ca : bed.ca;
     (void)arg;
+    tls_key_unref(bed.asked);
+    bed.asked = tls_key_ref(bed.identity.asked_key);
     must(xds_certificate_request_decode(data, len, &csr, &ttl_s, &err) == ERR_OK, err.text);
     must(ca_issue_leaf(ca, &bed.config.id, csr, strlen(csr), bed.ttl_s, &issued, &err) == ERR_OK,
          err.text);
@@ -180,6 +183,7 @@ static void end(void)
     loop_run(&bed.loop);
     loop_deinit(&bed.loop);
     unlink(bed.token_file);
+    tls_key_unref(bed.asked);
     ca_unref(bed.ca);
     ca_unref(bed.other_ca);
     free(bed.root);
@@ -240,13 +244,13 @@ static void renewal_reads_the_token_again_and_takes_a_new_key(void)
     bed.ttl_s = 1;
     connect_channel();
     CU_ASSERT_TRUE_FATAL(run_until(1, 0));
-    struct tls_key *key = tls_key_ref(bed.identity.key);
+    struct tls_key *key = tls_key_ref(bed.asked);
     strcpy(before, serial());
     write_token("token-2");
     CU_ASSERT_TRUE_FATAL(run_until(2, 0));
     CU_ASSERT_STRING_EQUAL(bed.token, "Bearer token-2");
     CU_ASSERT_STRING_NOT_EQUAL(serial(), before);
-    CU_ASSERT_PTR_NOT_EQUAL(bed.identity.key, key);
+    CU_ASSERT_PTR_NOT_EQUAL(bed.asked, key);
     tls_key_unref(key);
     end();
 }
@@ -319,15 +323,39 @@ static void a_new_bundle_makes_a_new_context_with_the_same_leaf(void)
     end();
 }
 
+/* Our own leaf is of the removed root here, so the check of it says what becomes of such a peer. */
+static void a_root_that_is_removed_vouches_for_nobody_even_while_renewal_fails(void)
+{
+    char before[48];
+    struct err err;
+    begin();
+    connect_channel();
+    CU_ASSERT_TRUE_FATAL(run_until(1, 0));
+    strcpy(before, serial());
+    bed.refuse = true;
+    set_bundle(bed.other_root, NULL);
+    CU_ASSERT_EQUAL(bed.contexts, 2);
+    CU_ASSERT_EQUAL(tls_context_check(bed.identity.context, &err), ERR_TLS_UNKNOWN_ROOT);
+    CU_ASSERT_STRING_EQUAL(serial(), before);
+    CU_ASSERT_TRUE(bed.identity.outdated);
+    CU_ASSERT_TRUE_FATAL(run_until(1, 2));
+    CU_ASSERT_EQUAL(bed.contexts, 2);
+    CU_ASSERT_EQUAL(tls_context_check(bed.identity.context, &err), ERR_TLS_UNKNOWN_ROOT);
+    end();
+}
+
 static void a_bundle_without_our_root_asks_for_a_new_certificate_at_once(void)
 {
+    struct err err;
     begin();
     connect_channel();
     CU_ASSERT_TRUE_FATAL(run_until(1, 0));
     bed.foreign = true;
     set_bundle(bed.other_root, NULL);
     CU_ASSERT_TRUE_FATAL(run_until(2, 0));
-    CU_ASSERT_EQUAL(bed.contexts, 2);
+    CU_ASSERT_EQUAL(bed.contexts, 3); /* the first, the outdated, the new */
+    CU_ASSERT_EQUAL(tls_context_check(bed.identity.context, &err), ERR_OK);
+    CU_ASSERT_FALSE(bed.identity.outdated);
     end();
 }
 
@@ -353,6 +381,7 @@ int main(int argc, char **argv)
         SUITE_CASE(an_answer_that_is_not_what_was_asked_for_is_not_taken),
         SUITE_CASE(without_a_token_nothing_is_sent),
         SUITE_CASE(a_new_bundle_makes_a_new_context_with_the_same_leaf),
+        SUITE_CASE(a_root_that_is_removed_vouches_for_nobody_even_while_renewal_fails),
         SUITE_CASE(a_bundle_without_our_root_asks_for_a_new_certificate_at_once),
         SUITE_CASE(the_nearer_the_expiry_the_shorter_the_pause),
         SUITE_END,

@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "bed.h"
+#include "proxy/outbound.h"
 #include "suite.h"
 
 static struct bed bed;
@@ -188,7 +190,7 @@ static void a_named_policy_that_has_not_arrived_holds_until_it_does(void)
     int client = bed_dial(&bed, BED_SERVICE_IP ":80");
     bed_write(client, "hello");
     bed_settle(&bed);
-    CU_ASSERT_EQUAL(bed.server.worker.holds.count, 1);
+    CU_ASSERT_EQUAL(bed.server.worker.holds[CONN_INBOUND].count, 1);
     bed_put_deny(&bed, "late", "test.mesh/ns/shop/sa/somebody-else");
     bed_publish(&bed);
     int server = bed_accept(&bed, bed.app);
@@ -399,6 +401,203 @@ static void a_rotated_certificate_leaves_live_connections_alone(void)
     bed_deinit(&bed);
 }
 
+static void close_all(int *fds, int count)
+{
+    while (count > 0)
+        close(fds[--count]);
+}
+
+static bool nobody_left(void *arg)
+{
+    return ((struct worker *)arg)->conn_count == 0;
+}
+
+/* For what must not depend on how fast the machine is. */
+static void begin_patiently(void)
+{
+    bed_init(&bed);
+    bed.client.config.handshake_timeout_ms = bed.server.config.handshake_timeout_ms = 60000;
+    bed.client.config.hold_ms = bed.server.config.hold_ms = 60000;
+}
+
+static bool all_relay(void *arg)
+{
+    unsigned open = 0;
+    for (struct conn *conn = bed.server.worker.conns; conn; conn = conn->next)
+        open += conn->state == CONN_OPEN;
+    return open == *(unsigned *)arg;
+}
+
+static void policies_in_quick_succession_reach_the_oldest_connection_too(void)
+{
+    enum { YOUNGER = WORKER_RECHECK_CHUNK + 10 };
+    static int fds[YOUNGER][2];
+    struct rlimit limit;
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max;
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    begin_patiently();
+    bed_publish(&bed);
+    int oldest = bed_dial(&bed, BED_SERVICE_IP ":80"), server = bed_accept(&bed, bed.app);
+    CU_ASSERT_TRUE_FATAL(server >= 0);
+    for (int i = 0; i < YOUNGER; i++) {
+        fds[i][0] = bed_call(&bed, BED_STRANGER);
+        bed_write(fds[i][0], "hello");
+        fds[i][1] = bed_accept(&bed, bed.app);
+    }
+    CU_ASSERT_TRUE_FATAL(bed_run(&bed, all_relay, &(unsigned){YOUNGER + 1}));
+    bed_put_deny(&bed, "/not-client", "test.mesh/ns/shop/sa/client");
+    /* Every time that a part of the connections has been asked, there is a newer policy. */
+    int64_t until = clock_now_ms() + 20 * WORKER_RECHECK_PAUSE_MS;
+    for (int i = 0; i < 100 || clock_now_ms() < until; i++) {
+        bed_put_deny(&bed, "/another", i % 2 ? "test.mesh/ns/shop/sa/x" : "test.mesh/ns/shop/sa/y");
+        bed_publish(&bed);
+        uv_run(&bed.server.worker.loop.uv, UV_RUN_NOWAIT);
+    }
+    CU_ASSERT_EQUAL(bed.server.worker.conn_count, YOUNGER);
+    CU_ASSERT_EQUAL(bed_next(&bed, server), -ECONNRESET);
+    for (int i = 0; i < YOUNGER; i++)
+        close_all(fds[i], 2);
+    close_all((int[]){oldest, server}, 2);
+    bed_deinit(&bed);
+}
+
+static unsigned unproven(void)
+{
+    const char *reporter = stats_reporter(CONN_INBOUND);
+    return (unsigned)metrics_sum(bed.server.registry, STATS_GAUGES, STATS_UNPROVEN, &reporter);
+}
+
+/* Strangers that begin like TLS and say no more. */
+static void flood(int *fds, int count)
+{
+    for (int i = 0; i < count; i++) {
+        fds[i] = bed_call(&bed, BED_STRANGER);
+        send(fds[i], half_a_hello, 1, MSG_NOSIGNAL); /* in vain when it was refused */
+    }
+    bed_settle(&bed);
+}
+
+static void half_open_handshakes_of_strangers_keep_nobody_else_out(void)
+{
+    enum { FLOOD = 120, MAX = 100, SHARE = MAX - MAX / 8 };
+    int fds[FLOOD];
+    begin_patiently();
+    ceiling_init(&bed.server.ceiling, MAX);
+    door_init(&bed.server.worker.door, SHARE);
+    bed_publish(&bed);
+    flood(fds, FLOOD);
+    unsigned most = (SHARE - 1 - SHARE / 4) / 2 + 1;
+    CU_ASSERT_EQUAL(unproven(), most);
+    CU_ASSERT_EQUAL(bed_refused(&bed.server, CONN_INBOUND, ERR_CONN_UNPROVEN), FLOOD - most);
+    int client = bed_dial(&bed, BED_SERVICE_IP ":80"), server = bed_accept(&bed, bed.app);
+    CU_ASSERT_TRUE_FATAL(server >= 0);
+    int stranger = bed_call(&bed, "198.51.100.1:5555");
+    bed_write(stranger, "hello");
+    int other = bed_accept(&bed, bed.app);
+    CU_ASSERT_TRUE_FATAL(other >= 0);
+    expect_text(other, "hello");
+    CU_ASSERT_EQUAL(unproven(), most); /* who is in is not at the door any more */
+    close_all(fds, FLOOD);
+    close_all((int[]){client, server, stranger, other}, 4);
+    CU_ASSERT_TRUE(bed_run(&bed, nobody_left, &bed.server.worker));
+    CU_ASSERT_EQUAL(unproven(), 0);
+    bed_deinit(&bed);
+}
+
+static void a_flood_of_inbound_connections_leaves_outbound_its_share(void)
+{
+    enum { INBOUND = 20, MAX = 16, SHARE = MAX - MAX / 8 };
+    int fds[INBOUND], servers[SHARE], ends[2];
+    begin_patiently();
+    ceiling_init(&bed.server.ceiling, MAX);
+    bed_publish(&bed);
+    for (int i = 0; i < INBOUND; i++) {
+        fds[i] = bed_dial(&bed, BED_SERVICE_IP ":80");
+        if (i < SHARE)
+            servers[i] = bed_accept(&bed, bed.app);
+        else
+            CU_ASSERT_EQUAL(bed_next(&bed, fds[i]), -ECONNRESET);
+    }
+    CU_ASSERT_EQUAL(bed.server.worker.conn_count, SHARE);
+    CU_ASSERT_EQUAL(bed_refused(&bed.server, CONN_INBOUND, ERR_BUSY), INBOUND - SHARE);
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    outbound_start(&bed.server.worker, ends[1], &bed.wire_source, &bed.app_at);
+    CU_ASSERT_EQUAL(bed.server.worker.conn_count, SHARE + 1);
+    CU_ASSERT_EQUAL(bed_refused(&bed.server, CONN_OUTBOUND, ERR_BUSY), 0);
+    close(ends[0]);
+    close_all(fds, INBOUND);
+    close_all(servers, SHARE);
+    bed_deinit(&bed);
+}
+
+static void connections_that_wait_inbound_leave_outbound_its_places(void)
+{
+    int ends[2], fds[5];
+    begin_patiently();
+    bed.server.worker.holds[CONN_INBOUND].max = 4;
+    for (int i = 0; i < 5; i++) /* no view yet: everybody waits */
+        fds[i] = bed_call(&bed, BED_STRANGER);
+    CU_ASSERT_EQUAL(bed_next(&bed, fds[4]), -ECONNRESET);
+    CU_ASSERT_EQUAL(bed_refused(&bed.server, CONN_INBOUND, ERR_BUSY), 1);
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    outbound_start(&bed.server.worker, ends[1], &bed.wire_source, &bed.app_at);
+    CU_ASSERT_EQUAL(bed.server.worker.holds[CONN_INBOUND].count, 4);
+    CU_ASSERT_EQUAL(bed.server.worker.holds[CONN_OUTBOUND].count, 1);
+    close(ends[0]);
+    close_all(fds, 5);
+    bed_deinit(&bed);
+}
+
+static bool has_answer(void *arg)
+{
+    char byte;
+    return recv(*(int *)arg, &byte, 1, MSG_PEEK) == 1;
+}
+
+/* The server pod's identity under a bundle with another root alone. */
+static void replace_root(void)
+{
+    char *root;
+    struct tls_bundle *bundle = NULL;
+    struct tls_key *key = tls_key_new();
+    CU_ASSERT_EQUAL_FATAL(ca_make_root(key, "next root", &root, NULL), ERR_OK);
+    CU_ASSERT_EQUAL_FATAL(tls_bundle_new(&bundle, "test.mesh", root, strlen(root), NULL), ERR_OK);
+    struct tls_context *before = bed.server.context;
+    bed.server.context = tls_context_with_bundle(before, bundle);
+    tls_context_unref(before);
+    tls_bundle_unref(bundle);
+    tls_key_unref(key);
+    free(root);
+}
+
+static void a_root_removed_during_a_handshake_vouches_for_nobody_at_its_end(void)
+{
+    static uint8_t in[TLS_HANDSHAKE_OUT_MAX], out[TLS_HANDSHAKE_OUT_MAX];
+    struct spiffe_id server;
+    struct err err;
+    begin_patiently();
+    bed_publish(&bed);
+    CU_ASSERT_TRUE(spiffe_make(&server, "test.mesh", "shop", "server"));
+    struct tls_conn *tls = tls_conn_new_client(bed.client.context, &server, 1);
+    struct tls_io io = {.out = out, .out_size = sizeof out};
+    CU_ASSERT_EQUAL(tls_conn_handshake(tls, &io, &err), TLS_WANT_INPUT);
+    int client = bed_call(&bed, "127.0.1.1:40000");
+    write_bytes(client, (const char *)out, io.out_len);
+    CU_ASSERT_TRUE_FATAL(bed_run(&bed, has_answer, &client));
+    ssize_t got = recv(client, in, sizeof in, 0);
+    io = (struct tls_io){.in = in, .in_len = (size_t)got, .out = out, .out_size = sizeof out};
+    CU_ASSERT_EQUAL(tls_conn_handshake(tls, &io, &err), TLS_OK);
+    replace_root();
+    bed_publish(&bed);
+    write_bytes(client, (const char *)out, io.out_len);
+    CU_ASSERT_TRUE(bed_run(&bed, nobody_left, &bed.server.worker));
+    CU_ASSERT_EQUAL(bed_refused(&bed.server, CONN_INBOUND, ERR_TLS_UNKNOWN_ROOT), 1);
+    tls_conn_free(tls);
+    close(client);
+    bed_deinit(&bed);
+}
+
 static void bytes_and_both_identities_reach_the_metrics(void)
 {
     char *text = NULL;
@@ -455,6 +654,11 @@ int main(int argc, char **argv)
         SUITE_CASE(an_address_that_is_not_the_pod_s_is_refused),
         SUITE_CASE(an_application_that_is_not_there_is_a_reset_at_once),
         SUITE_CASE(a_rotated_certificate_leaves_live_connections_alone),
+        SUITE_CASE(policies_in_quick_succession_reach_the_oldest_connection_too),
+        SUITE_CASE(half_open_handshakes_of_strangers_keep_nobody_else_out),
+        SUITE_CASE(a_flood_of_inbound_connections_leaves_outbound_its_share),
+        SUITE_CASE(connections_that_wait_inbound_leave_outbound_its_places),
+        SUITE_CASE(a_root_removed_during_a_handshake_vouches_for_nobody_at_its_end),
         SUITE_CASE(bytes_and_both_identities_reach_the_metrics),
         SUITE_CASE(a_connection_s_own_memory_has_a_ceiling),
         SUITE_END,

@@ -139,12 +139,40 @@ static void without_descriptors_the_reserve_answers_with_a_reset(void)
     end();
 }
 
+/* accept(2) wants a descriptor before it looks whether anybody waits. */
+static void without_descriptors_an_empty_queue_is_left_alone(void)
+{
+    struct rlimit limit, tight;
+    begin();
+    int fd = dial(), lowest = dup(fd);
+    close(lowest);
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    tight = limit;
+    tight.rlim_cur = (rlim_t)lowest;
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    step_until(1);
+    CU_ASSERT_EQUAL(refused, 1);
+    CU_ASSERT_FALSE(uv_is_active((uv_handle_t *)&loop.poller.idle));
+    int second = -1;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    second = dial();
+    setrlimit(RLIMIT_NOFILE, &tight);
+    step_until(2); /* nobody was forgotten */
+    CU_ASSERT_EQUAL(refused, 2);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    CU_ASSERT_TRUE(was_reset(second));
+    close(fd);
+    close(second);
+    end();
+}
+
 int main(int argc, char **argv)
 {
     static const struct suite_case cases[] = {
         SUITE_CASE(a_connection_straight_to_the_listener_is_reset),
         SUITE_CASE(more_than_one_turn_s_worth_is_accepted_over_several),
         SUITE_CASE(without_descriptors_the_reserve_answers_with_a_reset),
+        SUITE_CASE(without_descriptors_an_empty_queue_is_left_alone),
         SUITE_END,
     };
     return suite_main("proxy/listener", cases, argc, argv);

@@ -194,9 +194,9 @@ static void nothing_leaves_before_certificate_and_configuration(void)
 {
     bed_init(&bed);
     int unknown = bed_dial(&bed, "127.0.3.1:9"), service = bed_dial(&bed, BED_SERVICE_IP ":80");
-    CU_ASSERT_EQUAL(bed.client.worker.holds.count, 2);
+    CU_ASSERT_EQUAL(bed.client.worker.holds[CONN_OUTBOUND].count, 2);
     bed_publish(&bed);
-    CU_ASSERT_EQUAL(bed.client.worker.holds.count, 0);
+    CU_ASSERT_EQUAL(bed.client.worker.holds[CONN_OUTBOUND].count, 0);
     int server = bed_accept(&bed, bed.app);
     CU_ASSERT_TRUE_FATAL(server >= 0);
     converse(service, server);
@@ -215,9 +215,9 @@ static void a_view_without_certificate_or_whole_configuration_is_not_enough(void
     struct view *no_certificate = view_new(bed.mesh, NULL, true);
     struct view *not_complete = view_new(bed.mesh, bed.client.context, false);
     worker_set_view(&bed.client.worker, no_certificate);
-    CU_ASSERT_EQUAL(bed.client.worker.holds.count, 1);
+    CU_ASSERT_EQUAL(bed.client.worker.holds[CONN_OUTBOUND].count, 1);
     worker_set_view(&bed.client.worker, not_complete);
-    CU_ASSERT_EQUAL(bed.client.worker.holds.count, 1);
+    CU_ASSERT_EQUAL(bed.client.worker.holds[CONN_OUTBOUND].count, 1);
     CU_ASSERT_EQUAL(bed_next(&bed, client), -ECONNRESET);
     CU_ASSERT_EQUAL(bed_refused(&bed.client, CONN_OUTBOUND, ERR_CONN_NOT_READY), 1);
     view_unref(no_certificate);
@@ -258,7 +258,7 @@ static void an_application_that_resets_while_it_waits_is_forgotten(void)
     setsockopt(client, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     close(client);
     CU_ASSERT_TRUE(bed_run(&bed, nobody_left, &bed.client.worker));
-    CU_ASSERT_EQUAL(bed.client.worker.holds.count, 0);
+    CU_ASSERT_EQUAL(bed.client.worker.holds[CONN_OUTBOUND].count, 0);
     CU_ASSERT_EQUAL(bed_refused(&bed.client, CONN_OUTBOUND, ERR_CONN_APP_RESET), 1);
     bed_deinit(&bed);
 }
@@ -349,7 +349,7 @@ static void a_workload_that_calls_itself_is_cut_when_its_policy_cannot_be_read(v
 static void the_ceiling_on_connections_is_answered_with_a_reset(void)
 {
     bed_init(&bed);
-    bed.client.ceiling.max = 1;
+    ceiling_init(&bed.client.ceiling, 1);
     int first = bed_dial(&bed, BED_SERVICE_IP ":80"), second = bed_dial(&bed, BED_SERVICE_IP ":80");
     CU_ASSERT_EQUAL(bed_next(&bed, second), -ECONNRESET);
     CU_ASSERT_EQUAL(bed_refused(&bed.client, CONN_OUTBOUND, ERR_BUSY), 1);

@@ -11,7 +11,7 @@ enum { WORKERS = 2, OUTBOUND = 0, INBOUND = 1 };
 
 static struct {
     struct config config;
-    struct worker_ceiling ceiling;
+    struct ceiling ceiling;
     struct metrics *registry;
     struct worker workers[WORKERS];
     struct mesh_snapshot *mesh;
@@ -32,7 +32,7 @@ static void begin(void)
     atomic_store(&bed.ended, 0);
     /* Port 0: the kernel gives every listener its own. */
     bed.config = (struct config){.access = ACCESS_OFF, .user_timeout_ms = 60000, .hold_ms = 1000};
-    bed.ceiling.max = 100;
+    ceiling_init(&bed.ceiling, 100);
     CU_ASSERT_EQUAL_FATAL(stats_new(&bed.registry, &err), ERR_OK);
     bed.mesh = mesh_snapshot_new("test.mesh");
     for (unsigned i = 0; i < WORKERS; i++) {
@@ -52,7 +52,7 @@ static void end(void)
     for (unsigned i = 0; i < WORKERS; i++)
         pthread_join(bed.workers[i].thread, NULL);
     CU_ASSERT_EQUAL(atomic_load(&bed.ended), WORKERS);
-    CU_ASSERT_EQUAL(atomic_load(&bed.ceiling.live), 0);
+    CU_ASSERT_EQUAL(ceiling_live(&bed.ceiling), 0);
     for (unsigned i = 0; i < WORKERS; i++)
         worker_deinit(&bed.workers[i]);
     mesh_snapshot_unref(bed.mesh);

@@ -9,6 +9,7 @@
 #include "pair.h"
 #include "pki.h"
 #include "suite.h"
+#include "tls/context_impl.h"
 
 static struct pki_ca *root, *issuer;
 static struct tls_bundle *bundle;
@@ -334,6 +335,105 @@ static size_t heap_bytes(void)
     return info.uordblks + info.hblkhd;
 }
 
+static void a_context_with_another_bundle_trusts_that_alone(void)
+{
+    struct pair pair;
+    struct pki_ca *other = pki_ca_new("other", PKI_P256, NULL, NULL);
+    struct tls_bundle *removed = pki_bundle(PKI_DOMAIN, other);
+    struct tls_context *server = tls_context_with_bundle(db, removed);
+    struct tls_context *theirs =
+        pki_context(other, &(struct pki_leaf){.uris = {PKI_A}}, bundle, "istio");
+    CU_ASSERT_STRING_EQUAL(tls_context_identity(server)->serial, tls_context_identity(db)->serial);
+    CU_ASSERT_FALSE(tls_context_same_trust(server, db));
+    CU_ASSERT_TRUE(tls_context_same_trust(server, server));
+
+    pair_init(&pair, tls_conn_new_client(web, &db_id, 1), tls_conn_new_server(server));
+    CU_ASSERT_FALSE(pair_handshake(&pair, 0));
+    CU_ASSERT_EQUAL(pair.end[SERVER].err.code, ERR_TLS_UNKNOWN_ROOT);
+    pair_deinit(&pair);
+
+    /* Our own leaf is of the old root, and it is for the peer to say what that is worth. */
+    pair_init(&pair, tls_conn_new_client(theirs, &db_id, 1), tls_conn_new_server(server));
+    CU_ASSERT_TRUE(pair_handshake(&pair, 0));
+    pair_deinit(&pair);
+
+    tls_context_unref(theirs);
+    tls_context_unref(server);
+    tls_bundle_unref(removed);
+    pki_ca_free(other);
+}
+
+/* A context whose flights come in records of 512 bytes; `padding` moves their borders. */
+static struct tls_context *slow_context(const char *uri, int padding)
+{
+    char name[512];
+    memset(name, 'a', sizeof name);
+    name[padding] = 0;
+    struct pki_leaf leaf = {.uris = {uri}, .dns = {name}};
+    struct tls_context *context = pki_context(issuer, &leaf, bundle, "istio");
+    SSL_CTX_set_max_send_fragment(context->ssl_ctx, 512);
+    return context;
+}
+
+/* A handshake whose last flight towards `end` arrives in two parts, and between them the end is
+ * told to trust `context`. What the end says. */
+static enum tls_status change_trust(struct pair *pair, int end, struct tls_context *context,
+                                    bool early, struct err *err)
+{
+    uint8_t out[TLS_HANDSHAKE_OUT_MAX];
+    for (int i = 0; i <= 1 + (end == SERVER); i++) {
+        struct pair_end *from = &pair->end[i % 2];
+        struct tls_io io = {
+            .in = from->in.bytes, .in_len = from->in.len, .out = out, .out_size = sizeof out};
+        tls_conn_handshake(from->conn, &io, err);
+        from->in.at = from->in.len;
+        wire_put(&pair->end[1 - i % 2].in, out, io.out_len);
+    }
+    struct wire *wire = &pair->end[end].in;
+    struct tls_conn *conn = pair->end[end].conn;
+    uint8_t *at = wire->bytes + wire->at;
+    /* Early is before the certificate; late is the last record's header, with everything before it,
+     * so that the certificate has been verified if Finished begins the record before. */
+    size_t size = wire->len - wire->at, len = early ? 50 : size - TLS_RECORD_OVERHEAD;
+    struct tls_io first = {.in = at, .in_len = len, .out = out, .out_size = sizeof out};
+    CU_ASSERT_EQUAL_FATAL(tls_conn_handshake(conn, &first, err), TLS_WANT_INPUT);
+    struct tls_io rest = {.in = at + len, .in_len = size - len, .out = out, .out_size = sizeof out};
+    tls_conn_trust(conn, context);
+    return tls_conn_handshake(conn, &rest, err);
+}
+
+static void trust_that_changes_during_the_handshake_decides(void)
+{
+    struct err err;
+    struct pki_ca *other = pki_ca_new("other", PKI_P256, NULL, NULL);
+    struct tls_bundle *removed = pki_bundle(PKI_DOMAIN, other);
+    struct tls_bundle *both = pki_bundle(PKI_DOMAIN, root);
+    CU_ASSERT_EQUAL(tls_bundle_add(both, PKI_DOMAIN, other->pem, strlen(other->pem), NULL), ERR_OK);
+    struct tls_context *without = tls_context_with_bundle(web, removed);
+    struct tls_context *with = tls_context_with_bundle(web, both);
+    for (int padding = 1; padding < 512; padding += 30) {
+        struct tls_context *client = slow_context(PKI_A, padding);
+        struct tls_context *server = slow_context(PKI_B, padding);
+        for (int i = 0; i < 8; i++) {
+            struct pair pair;
+            bool removes = i & 2;
+            pair_init(&pair, tls_conn_new_client(client, &db_id, 1), tls_conn_new_server(server));
+            enum tls_status status =
+                change_trust(&pair, i & 1, removes ? without : with, i & 4, &err);
+            CU_ASSERT_EQUAL(status, removes ? TLS_FAILED : TLS_OK);
+            CU_ASSERT_TRUE(!removes || err.code == ERR_TLS_UNKNOWN_ROOT);
+            pair_deinit(&pair);
+        }
+        tls_context_unref(client);
+        tls_context_unref(server);
+    }
+    tls_context_unref(without);
+    tls_context_unref(with);
+    tls_bundle_unref(removed);
+    tls_bundle_unref(both);
+    pki_ca_free(other);
+}
+
 static void idle_connection_is_small(void)
 {
     enum { PAIRS = 200 };
@@ -383,6 +483,8 @@ int main(int argc, char **argv)
         SUITE_CASE(connection_outlives_the_callers_references),
         SUITE_CASE(control_plane_is_known_by_its_dns_name),
         SUITE_CASE(control_plane_client_shows_no_certificate),
+        SUITE_CASE(a_context_with_another_bundle_trusts_that_alone),
+        SUITE_CASE(trust_that_changes_during_the_handshake_decides),
         SUITE_CASE(idle_connection_is_small),
         SUITE_CASE(contexts_serve_several_threads_at_once),
         SUITE_END,

@@ -216,6 +216,33 @@ static void root_of_one_domain_does_not_vouch_for_another(void)
     pki_identity_deinit(&own);
 }
 
+static void another_bundle_leaves_the_identity_alone(void)
+{
+    struct err err;
+    struct pki_identity identity = pki_identity(issuer, &(struct pki_leaf){0});
+    struct tls_context *context = NULL;
+    CU_ASSERT_EQUAL_FATAL(tls_context_new(&context, identity.key, identity.chain,
+                                          strlen(identity.chain), bundle, NULL, alpn, NULL),
+                          ERR_OK);
+    struct tls_bundle *other = pki_bundle(PKI_DOMAIN, foreign);
+    struct tls_context *outdated = tls_context_with_bundle(context, other);
+    struct tls_context *back = tls_context_with_bundle(outdated, bundle);
+    CU_ASSERT_EQUAL(tls_context_check(context, &err), ERR_OK);
+    CU_ASSERT_EQUAL(tls_context_check(outdated, &err), ERR_TLS_UNKNOWN_ROOT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "our own certificate"));
+    CU_ASSERT_EQUAL(tls_context_check(back, &err), ERR_OK);
+    CU_ASSERT_STRING_EQUAL(tls_context_identity(back)->serial,
+                           tls_context_identity(context)->serial);
+    clock_fake(1000, (int64_t)(NOW_S + 3601) * 1000);
+    CU_ASSERT_EQUAL(tls_context_check(back, &err), ERR_TLS_EXPIRED);
+    clock_fake(1000, (int64_t)NOW_S * 1000);
+    tls_context_unref(context);
+    tls_context_unref(outdated);
+    tls_context_unref(back);
+    tls_bundle_unref(other);
+    pki_identity_deinit(&identity);
+}
+
 static void bundle_refuses_what_is_no_root(void)
 {
     struct pki_identity leaf = pki_identity(root, &(struct pki_leaf){0});
@@ -287,6 +314,7 @@ int main(int argc, char **argv)
         SUITE_CASE(encrypted_key_is_refused_without_asking),
         SUITE_CASE(bundle_digest_depends_on_content_alone),
         SUITE_CASE(root_of_one_domain_does_not_vouch_for_another),
+        SUITE_CASE(another_bundle_leaves_the_identity_alone),
         SUITE_CASE(bundle_refuses_what_is_no_root),
         SUITE_CASE(anchor_need_not_be_self_signed),
         SUITE_CASE(chain_over_its_ceiling_is_refused),
