@@ -41,10 +41,9 @@ static void fail(struct link *link, const struct err *err)
         finish_close(link);
         return;
     }
-    bool is_news = was_up || link->last.code != err->code;
+    bool again = !was_up && link->last.code == err->code;
     link->last = *err;
-    if (is_news)
-        link->on_down(link, err);
+    link->on_down(link, err, again);
     timer_start(link->env->timers, &link->retry, backoff_next_ms(&link->backoff), on_retry);
 }
 

@@ -2,8 +2,7 @@
  * own relay carries the other end over TLS. Main loop.
  *
  *   link_start -> resolve -> connect -> TLS -> on_up with a channel -> the relay ends -> on_down
- *   any step fails -> on_down with the reason (only when it was up, or on the first failure of its
- * kind) -> another attempt after 10 ms to 15 s
+ *   any step fails -> on_down with the reason -> another attempt after 10 ms to 15 s
  *
  * The file of roots is read again for every attempt, so that a rotated one needs no restart. It is
  * trusted for this link and nothing else. */
@@ -34,8 +33,9 @@ struct link {
     struct rpc *rpc;
     void *owner;
     void (*on_up)(struct link *link, struct rpc_channel *channel);
-    /* The channel, when there was one, is closed when this returns. */
-    void (*on_down)(struct link *link, const struct err *err);
+    /* The link ended, or an attempt failed; `again`: as the one before it did, for the same reason.
+     * The channel, when there was one, is closed already. */
+    void (*on_down)(struct link *link, const struct err *err, bool again);
 
     enum link_state state;
     bool closing;
