@@ -41,7 +41,7 @@ struct link {
     bool closing;
     struct addr_port to[LINK_ADDRESSES_MAX];
     unsigned to_count, to_at;
-    uv_getaddrinfo_t resolve;
+    struct link_lookup *lookup; /* a question to the resolver that is under way, or NULL */
     struct timer retry;
     struct backoff backoff;
     int64_t up_since_ms;
@@ -61,7 +61,8 @@ struct link {
  * reported and tried again, never returned. */
 void link_start(struct link *link);
 /* Ends the link; on_closed says when the memory is free. on_up and on_down do not come any more.
- * The channel must not be used after this. */
+ * The channel must not be used after this. The resolver is not waited for: `lookup` is still set in
+ * on_closed when it has not answered, and then the loop has a request that nobody can call off. */
 void link_close(struct link *link, void (*on_closed)(struct link *));
 /* "up", "connecting" and so on, for people. */
 const char *link_state_name(const struct link *link);
