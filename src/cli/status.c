@@ -66,12 +66,16 @@ static void print_status(const json_t *status)
 {
     const json_t *connections = json_object_get(status, "connections");
     const json_t *config = json_object_get(status, "config");
+    const json_t *warning;
+    size_t i;
     const char *reason = page_text(status, "state_reason");
     char up[HUMAN_TEXT_MAX], workloads[HUMAN_TEXT_MAX], services[HUMAN_TEXT_MAX];
     char policies[HUMAN_TEXT_MAX];
     const char *state = page_text_or(status, "state", "unknown");
     bool more = reason && strcmp(reason, state) != 0;
     page_row("state", "%s%s%s", state, more ? ": " : "", more ? reason : "");
+    json_array_foreach(json_object_get(status, "warnings"), i, warning)
+        page_row("WARNING", "%s", json_is_string(warning) ? json_string_value(warning) : "");
     page_row("identity", "%s", page_text_or(status, "identity", "unknown"));
     if (page_text(status, "pod"))
         page_row("pod", "%s/%s", page_text_or(status, "namespace", "default"),

@@ -20,6 +20,7 @@ static void publish(struct control *control)
     }
     view_unref(control->view);
     control->view = view;
+    news_view(&control->news, view);
     control->on_view(control, view);
 }
 
@@ -178,6 +179,9 @@ enum err_code control_start(struct control *control, struct err *err)
     control->identity.on_context = on_context;
     control->identity.on_request = on_request;
     identity_init(&control->identity);
+    control->news.config = control->config;
+    control->news.timers = control->env->timers;
+    control->news.grace_ms = NEWS_GRACE_MS;
     control->link.config = control->config;
     control->link.env = control->env;
     control->link.rpc = control->rpc;
@@ -217,5 +221,6 @@ void control_close(struct control *control, void (*on_closed)(struct control *))
     control->closing = true;
     control->on_closed = on_closed;
     timer_stop(control->env->timers, &control->attach_timer);
+    news_close(&control->news);
     xds_client_close(control->xds, on_xds_closed, control);
 }

@@ -5,6 +5,7 @@
 
 #include "proxy/identity.h"
 #include "proxy/link.h"
+#include "proxy/news.h"
 #include "proxy/stats.h"
 #include "proxy/view.h"
 #include "xds/client.h"
@@ -26,6 +27,7 @@ struct control {
     struct rpc_channel *channel; /* NULL while there is no link */
     struct timer attach_timer;
     struct backoff backoff;
+    struct news news;
     struct view *view;     /* the present one, own reference; NULL before anything is known */
     struct err last_error; /* why it is not connected, or the last time was not; ERR_OK from a
                               stream's first answer until link or stream fail */

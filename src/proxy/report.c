@@ -87,6 +87,17 @@ static json_t *report_snapshot(const struct mesh_snapshot *snapshot)
     return json;
 }
 
+static json_t *report_warnings(const struct control *control)
+{
+    struct err err;
+    json_t *list = json_array();
+    for (unsigned i = 0; i < control->config->pod_ip_count; i++) {
+        if (!news_knows_address(control->config, control->view, i, &err))
+            json_array_append_new(list, make_text(err.text));
+    }
+    return list;
+}
+
 static int64_t open_now(const struct metrics *registry, enum conn_direction direction)
 {
     const char *reporter = stats_reporter(direction);
@@ -106,6 +117,7 @@ json_t *report_status(const struct control *control, const struct drain *drain, 
     put_int(json, "uptime_s", (clock_now_ms() - started_ms) / 1000);
     put_text(json, "state", state);
     put_text(json, "state_reason", reason);
+    put(json, "warnings", report_warnings(control));
     put_text(json, "identity", config->id.text);
     put_text(json, "pod", config->pod_name);
     put_text(json, "namespace", config->ns);

@@ -162,6 +162,13 @@ static void status_of_a_proxy_that_is_not_ready_is_3_and_says_why(void)
     CU_ASSERT(stage_has(outcome.out, "last renewal failed: no answer"));
     CU_ASSERT(stage_has(outcome.out, "clock         5s behind the control plane's\n"));
     outcome_free(&outcome);
+    stage.status =
+        "{\"state\": \"ready\", \"warnings\": [\"no record has 10.0.0.9\", \"and more\"]}";
+    outcome = EXPECT(VERB_DONE, "status");
+    CU_ASSERT(stage_has(outcome.out, "state         ready\n"
+                                     "WARNING       no record has 10.0.0.9\n"
+                                     "WARNING       and more\n"));
+    outcome_free(&outcome);
     stage.status = "{}";
     outcome = EXPECT(VERB_NOT_READY, "status");
     CU_ASSERT(stage_has(outcome.out, "certificate   none yet\n"));

@@ -99,6 +99,8 @@ static void it_brings_a_certificate_and_a_configuration(void)
     CU_ASSERT_TRUE(control_connected(&bed.control));
     CU_ASSERT_EQUAL(bed.control.last_error.code, ERR_OK);
     CU_ASSERT_EQUAL(bed.control.connects, 1);
+    CU_ASSERT_PTR_NOT_NULL(bed.control.news.view);
+    CU_ASSERT_NOT_EQUAL(bed.control.news.grace.slot, 0); /* the mesh is empty: no record of ours */
     end();
 }
 

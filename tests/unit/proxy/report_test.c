@@ -80,6 +80,26 @@ static void what_a_server_said_is_shown_though_it_is_not_utf8(void)
     end();
 }
 
+static void an_address_that_the_mesh_does_not_know_is_a_warning(void)
+{
+    begin();
+    bed.config.pod_ip_count = 1;
+    addr_parse(&bed.config.pod_ips[0], "10.0.0.9");
+    for (int complete = 0; complete <= 1; complete++) {
+        bed.control.view = view_new(xds_client_snapshot(bed.control.xds), NULL, complete);
+        json_t *json = status(NULL), *warnings = json_object_get(json, "warnings");
+        CU_ASSERT_EQUAL(json_array_size(warnings), (size_t)complete);
+        if (complete) {
+            const char *text = json_string_value(json_array_get(warnings, 0));
+            CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+            CU_ASSERT_PTR_NOT_NULL(strstr(text, "10.0.0.9"));
+        }
+        json_decref(json);
+        view_unref(bed.control.view);
+    }
+    end();
+}
+
 static int64_t renewals_after(uint64_t certificates)
 {
     bed.control.identity.renewals = certificates;
@@ -131,6 +151,7 @@ int main(int argc, char **argv)
     static const struct suite_case cases[] = {
         SUITE_CASE(a_refused_certificate_says_why_before_there_is_one),
         SUITE_CASE(what_a_server_said_is_shown_though_it_is_not_utf8),
+        SUITE_CASE(an_address_that_the_mesh_does_not_know_is_a_warning),
         SUITE_CASE(the_first_certificate_is_no_renewal),
         SUITE_CASE(a_policy_is_shown_with_its_rules),
         SUITE_END,
