@@ -282,7 +282,10 @@ static void drain_says_what_happens_next(void)
 static void version_works_with_and_without_a_proxy(void)
 {
     stage_open();
-    struct outcome outcome = EXPECT(VERB_DONE, "version");
+    struct outcome outcome = EXPECT(VERB_DONE, "--version");
+    CU_ASSERT_STRING_EQUAL(outcome.out, "handfast " HANDFAST_VERSION "\n");
+    outcome_free(&outcome);
+    outcome = EXPECT(VERB_DONE, "version");
     CU_ASSERT(stage_has(outcome.out, "handfast      " HANDFAST_VERSION "\n"));
     CU_ASSERT(stage_has(outcome.out, "proxy         handfast-proxy 0.1.0\n"));
     outcome_free(&outcome);
