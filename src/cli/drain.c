@@ -15,9 +15,9 @@ int verb_drain(const struct verb_options *options, struct err *err)
     if (options->json)
         page_json(answer);
     else
-        printf("draining: no new inbound connections; the proxy ends with its last connection, or "
-               "in %s\n",
-               human_duration(page_int(answer, "deadline_s", 0), span));
+        printf("draining: no new inbound connections; the proxy goes on until SIGTERM, then has %s "
+               "for the connections that are left\n",
+               human_duration(page_int(answer, "grace_s", 0), span));
     json_decref(answer);
     return VERB_DONE;
 }

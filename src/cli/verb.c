@@ -17,8 +17,8 @@ static const struct verb verbs[] = {
      verb_config},
     {"log-level", "LEVEL", "show the log level, or set it: error, warn, info, debug",
      VERB_TAKES_SOCKET, verb_log_level},
-    {"drain", NULL, "take no new inbound connections and end with the last one", VERB_TAKES_SOCKET,
-     verb_drain},
+    {"drain", NULL, "take no new inbound connections; the proxy goes on until SIGTERM",
+     VERB_TAKES_SOCKET, verb_drain},
     {"token", NULL, "make a token for a service account of a standalone control plane",
      VERB_TAKES_TOKEN, verb_token},
     {"version", NULL, "the version of this program and of the proxy", VERB_TAKES_SOCKET,
@@ -79,6 +79,7 @@ static void print_help(FILE *to)
         fprintf(to, "  %-20s %s\n", left, verbs[i].help);
     }
     fprintf(to, "\nEvery verb takes --json. 'handfast VERB --help' lists the others' options.\n"
+                "'handfast --version' prints this program's version alone.\n"
                 "Exit status: 0 done, 1 failed, 2 wrong usage, 3 the proxy is not ready "
                 "(status).\n");
 }
@@ -138,6 +139,10 @@ int verb_main(int argc, char **argv)
         return check_stdout(run_verb(verb, argc - 1, argv + 1), name);
     if (options_want_help(argc, argv) || strcmp(name, "help") == 0) {
         print_help(stdout);
+        return check_stdout(VERB_DONE, "");
+    }
+    if (argc == 2 && strcmp(name, "--version") == 0) {
+        printf("handfast " HANDFAST_VERSION "\n");
         return check_stdout(VERB_DONE, "");
     }
     if (!*name) {

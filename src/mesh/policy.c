@@ -275,12 +275,6 @@ enum err_code mesh_policy_new(const struct mesh_policy *from, struct mesh_policy
     return ERR_OK;
 }
 
-struct mesh_policy *mesh_policy_ref(struct mesh_policy *policy)
-{
-    ref_get(&policy->ref);
-    return policy;
-}
-
 void mesh_policy_unref(struct mesh_policy *policy)
 {
     if (policy && ref_put(&policy->ref))

@@ -89,7 +89,6 @@ enum {
  * name. */
 enum err_code mesh_policy_new(const struct mesh_policy *from, struct mesh_policy **out,
                               struct err *err);
-struct mesh_policy *mesh_policy_ref(struct mesh_policy *policy);
 void mesh_policy_unref(struct mesh_policy *policy);
 
 #endif

@@ -87,16 +87,22 @@ static void own_path(char path[PATH_MAX])
     fclose(stream);
 }
 
+unsigned cgroup_workers(long millis, unsigned cpus, unsigned most)
+{
+    unsigned count = most;
+    if (cpus > 0 && cpus < count)
+        count = cpus;
+    if (millis > 0 && (millis - 1) / 1000 < (long)count)
+        count = (unsigned)((millis - 1) / 1000) + 1;
+    return count ? count : 1;
+}
+
 unsigned cgroup_worker_count(unsigned most)
 {
     char path[PATH_MAX];
     cpu_set_t set;
     own_path(path);
     long millis = cgroup_cpu_millis("/sys/fs/cgroup", path);
-    unsigned count = most;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && (unsigned)CPU_COUNT(&set) < count)
-        count = (unsigned)CPU_COUNT(&set);
-    if (millis > 0 && (unsigned long)(millis + 999) / 1000 < count)
-        count = (unsigned)((millis + 999) / 1000);
-    return count ? count : 1;
+    int cpus = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
+    return cgroup_workers(millis, (unsigned)cpus, most);
 }

@@ -8,8 +8,11 @@
  * -1: no limit, or none that can be read. */
 long cgroup_cpu_millis(const char *mount, const char *path);
 
-/* Worker threads to start: the quota rounded up, at most `most`, at most the CPUs that we may run
- * on, at least 1. */
+/* Worker threads for a quota in thousandths of a CPU (<= 0: none) and `cpus` that we may run on (0:
+ * not known): the quota rounded up, at most `cpus`, at most `most`, at least 1. Pure. */
+unsigned cgroup_workers(long millis, unsigned cpus, unsigned most);
+
+/* The same, with the quota and the CPUs of this process. */
 unsigned cgroup_worker_count(unsigned most);
 
 #endif

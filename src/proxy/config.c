@@ -78,7 +78,7 @@ static void make_table(struct config *c, struct option_spec specs[OPTION_ROWS_MA
                 "the bearer token; read again for every call"),
         OPT_INT("certificate-ttl-s", "SECONDS", &c->certificate_ttl_s, 0, 10 * 365 * 86400, NULL,
                 "lifetime to ask for; 0 is the server's default"),
-        OPT_INT("workers", "COUNT", &c->workers, 0, 64, "HANDFAST_WORKERS",
+        OPT_INT("workers", "COUNT", &c->workers, 0, CONFIG_WORKERS_MAX, "HANDFAST_WORKERS",
                 "worker threads; 0 is the CPU quota, at most 4"),
         OPT_INT("outbound-port", "PORT", &c->outbound_port, 0, 65535, NULL,
                 "where captured outbound connections arrive"),

@@ -10,7 +10,12 @@
 #include "base/log.h"
 #include "tls/spiffe.h"
 
-enum { CONFIG_POD_IPS_MAX = 8, CONFIG_HOST_MAX = 256, CONFIG_PORT_TEXT_MAX = 8 };
+enum {
+    CONFIG_POD_IPS_MAX = 8,
+    CONFIG_HOST_MAX = 256,
+    CONFIG_PORT_TEXT_MAX = 8,
+    CONFIG_WORKERS_MAX = 64,
+};
 
 enum access_mode { ACCESS_TEXT, ACCESS_JSON, ACCESS_OFF };
 

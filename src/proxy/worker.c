@@ -184,7 +184,7 @@ static void on_count(struct timer *timer)
 
 void worker_add(struct worker *worker, struct conn *conn)
 {
-    conn->id = worker->next_id++;
+    conn->id = worker->next_id++ * CONFIG_WORKERS_MAX + worker->index;
     conn->next = worker->conns;
     conn->link = &worker->conns;
     if (conn->next)

@@ -45,9 +45,10 @@ struct worker {
     struct stats stats;
     struct timer count_timer, recheck_timer;
     struct conn *count_at, *recheck_at; /* where the two walks over conns go on; NULL: done */
-/* Swaps the view in: wakes who waits, judges the peers of handshakes under way by the new trust
- * bundle, and asks live inbound connections' policy again when it changed. Whom it does not allow
- * any more is reset, whose verdict is pending after hold_ms. */
+    bool recheck_again;                 /* policy changed during the walk: one more */
+    struct timer pending_timer; /* runs while live connections wait for a policy; then they end */
+    bool pending_seen;          /* by the walk of recheck_at, so far */
+    bool pending_late;          /* the time is over */
     bool stopping;
     unsigned closing; /* handles that are not closed yet */
     pthread_t thread;
@@ -88,7 +89,8 @@ bool worker_post_stop(struct worker *worker);
 void worker_set_view(struct worker *worker, struct view *view);
 void worker_drain(struct worker *worker);
 void worker_stop(struct worker *worker);
-/* Enters and removes a connection; the last one lets a stopping worker end. */
+/* Enters a connection, which gets an id that no other of the process has, and removes it; the last
+ * one lets a stopping worker end. */
 void worker_add(struct worker *worker, struct conn *conn);
 void worker_remove(struct worker *worker, struct conn *conn);
 

@@ -376,11 +376,6 @@ const char *rpc_call_initial(const struct rpc_call *call, const char *key, size_
     return call->has_initial ? find(&call->initial, key, len) : NULL;
 }
 
-const char *rpc_call_trailing(const struct rpc_call *call, const char *key, size_t *len)
-{
-    return call->has_trailing ? find(&call->trailing, key, len) : NULL;
-}
-
 const char *rpc_call_path(const struct rpc_call *call)
 {
     return call->path;

@@ -36,11 +36,10 @@ struct rpc_call {
     int cancel_status;
     char text[RPC_TEXT_MAX];
 
-    bool in_open;      /* a server's: nobody has decided about it yet */
-    bool deferred;     /* on_open left the decision for later */
-    bool accepted;     /* there is somebody to tell: a client's always */
-    bool has_initial;  /* `initial` may be looked at */
-    bool has_trailing; /* `trailing` too */
+    bool in_open;     /* a server's: nobody has decided about it yet */
+    bool deferred;    /* on_open left the decision for later */
+    bool accepted;    /* there is somebody to tell: a client's always */
+    bool has_initial; /* `initial` may be looked at */
     bool reading, read_over, read_failed, paused;
     bool resuming;
     bool sending, finishing, finished; /* finish: the client's half close or the server's status */

@@ -83,7 +83,6 @@ static void on_status(struct rpc_op *op, bool ok)
     struct rpc_call *call = op->owner;
     call->pending--;
     call->ended = true;
-    call->has_trailing = true;
     call_settle(call);
 }
 

@@ -122,9 +122,8 @@ void rpc_call_cancel(struct rpc_call *call, int status, const char *message);
 /* The value of the first entry with this lower-case key, borrowed until the call ends, and its
  * length (len may be NULL); NULL when there is none. The value is followed by no null. Initial
  * metadata are the request's on a server and the response's on a client (there from the first
- * callback on); trailing metadata come to a client, in on_end. */
+ * callback on). */
 const char *rpc_call_initial(const struct rpc_call *call, const char *key, size_t *len);
-const char *rpc_call_trailing(const struct rpc_call *call, const char *key, size_t *len);
 
 /* --- client -------------------------------------------------------------------------------------
  */

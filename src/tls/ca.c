@@ -170,12 +170,6 @@ enum err_code ca_new(struct ca **out, struct tls_key *key, const char *issuer_pe
     return code;
 }
 
-struct ca *ca_ref(struct ca *ca)
-{
-    ref_get(&ca->ref);
-    return ca;
-}
-
 void ca_unref(struct ca *ca)
 {
     if (!ca || !ref_put(&ca->ref))

@@ -40,7 +40,6 @@ enum err_code ca_make_issuer(struct tls_key *root_key, const char *root_pem,
  * sentence that says which part is wrong, ERR_TLS_BAD_CERTIFICATE, ERR_NO_MEMORY. */
 enum err_code ca_new(struct ca **out, struct tls_key *key, const char *issuer_pem,
                      const char *root_pem, struct err *err);
-struct ca *ca_ref(struct ca *ca);
 void ca_unref(struct ca *ca);
 /* One PEM certificate each, normalised; borrowed, as long as `ca`. */
 const char *ca_issuer_pem(const struct ca *ca);

@@ -80,12 +80,6 @@ enum err_code signature_key_format_pem(const struct signature_key *key, char **p
     return *pem ? ERR_OK : err_set(err, ERR_NO_MEMORY, "no memory to write a public key");
 }
 
-struct signature_key *signature_key_ref(struct signature_key *key)
-{
-    ref_get(&key->ref);
-    return key;
-}
-
 void signature_key_unref(struct signature_key *key)
 {
     if (!key || !ref_put(&key->ref))

@@ -23,7 +23,6 @@ struct signature_key *signature_key_of(const struct tls_key *key);
 /* *pem is malloc'd. ERR_NO_MEMORY. */
 enum err_code signature_key_format_pem(const struct signature_key *key, char **pem,
                                        struct err *err);
-struct signature_key *signature_key_ref(struct signature_key *key);
 void signature_key_unref(struct signature_key *key);
 
 /* Signs `len` bytes. ERR_NO_MEMORY. */

@@ -1,7 +1,7 @@
 #include "xds/metadata.h"
 
-#include <assert.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "google/protobuf/struct.pb-c.h"
 #include "xds/wire.h"
@@ -13,7 +13,8 @@ bool xds_metadata_pack(const struct xds_metadata_field *fields, unsigned count, 
     Google__Protobuf__Struct__FieldsEntry entries[XDS_METADATA_FIELDS_MAX];
     Google__Protobuf__Struct__FieldsEntry *list[XDS_METADATA_FIELDS_MAX];
     Google__Protobuf__Struct message = GOOGLE__PROTOBUF__STRUCT__INIT;
-    assert(count <= XDS_METADATA_FIELDS_MAX);
+    if (count > XDS_METADATA_FIELDS_MAX)
+        abort();
     message.fields = list;
     for (unsigned i = 0; i < count; i++) {
         if (!*fields[i].value)

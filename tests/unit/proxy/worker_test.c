@@ -59,6 +59,7 @@ static void end(void)
     metrics_free(bed.registry);
 }
 
+static struct worker idle[3]; /* without threads */
 static struct sockaddr_storage where[WORKERS][2];
 
 /* Before the threads may change the listeners: reads their addresses. */
@@ -136,12 +137,41 @@ static void a_worker_stops_with_mail_still_waiting(void)
     end();
 }
 
+static void ids_of_connections_differ_between_workers(void)
+{
+    enum { EACH = 3, COUNT = 3 };
+    static const unsigned indexes[COUNT] = {0, 1, CONFIG_WORKERS_MAX - 1};
+    static struct conn conns[COUNT][EACH];
+    struct err err;
+    begin();
+    for (unsigned i = 0; i < COUNT; i++) {
+        struct worker *worker = &idle[i];
+        CU_ASSERT_EQUAL_FATAL(
+            worker_init(worker, indexes[i], &bed.config, &bed.ceiling, bed.registry, &err), ERR_OK);
+        for (unsigned k = 0; k < EACH; k++)
+            worker_add(worker, &conns[i][k]);
+    }
+    for (unsigned a = 0; a < COUNT * EACH; a++) {
+        for (unsigned b = 0; b < a; b++)
+            CU_ASSERT_NOT_EQUAL(conns[a / EACH][a % EACH].id, conns[b / EACH][b % EACH].id);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        for (unsigned k = 0; k < EACH; k++)
+            worker_remove(&idle[i], &conns[i][k]);
+        worker_stop(&idle[i]);
+        loop_run(&idle[i].loop);
+        worker_deinit(&idle[i]);
+    }
+    end();
+}
+
 int main(int argc, char **argv)
 {
     static const struct suite_case cases[] = {
         SUITE_CASE(connections_and_views_cross_without_a_race),
         SUITE_CASE(draining_closes_inbound_and_keeps_outbound),
         SUITE_CASE(a_worker_stops_with_mail_still_waiting),
+        SUITE_CASE(ids_of_connections_differ_between_workers),
         SUITE_END,
     };
     return suite_main("proxy/worker", cases, argc, argv);
