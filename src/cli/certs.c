@@ -45,11 +45,20 @@ static void print_roots(const json_t *bundle, int64_t now)
     page_table_end(&table, 2);
 }
 
+static void print_renewal(const json_t *certs)
+{
+    int64_t next_s = page_int(certs, "next_renewal_s", 0), done = page_int(certs, "renewals", 0);
+    char span[HUMAN_TEXT_MAX], count[HUMAN_TEXT_MAX] = "none";
+    if (done > 0)
+        snprintf(count, sizeof count, "%lld", (long long)done);
+    page_row("renewal", "%s%s, %s so far", next_s > 0 ? "in " : "",
+             next_s > 0 ? human_duration(next_s, span) : "due now", count);
+}
+
 int verb_certs(const struct verb_options *options, struct err *err)
 {
     json_t *certs;
     int64_t now = clock_wall_s();
-    char span[HUMAN_TEXT_MAX];
     if (admin_client_ask(options->admin_socket, "GET", "/certs", ADMIN_CLIENT_TIMEOUT_MS, &certs,
                          err) != ERR_OK)
         return VERB_FAILED;
@@ -58,10 +67,7 @@ int verb_certs(const struct verb_options *options, struct err *err)
     } else {
         page_row("identity", "%s", page_text_or(certs, "identity", "unknown"));
         print_leaf(certs, now);
-        int64_t next_s = page_int(certs, "next_renewal_s", 0);
-        page_row("renewal", "%s%s, %lld so far", next_s > 0 ? "in " : "",
-                 next_s > 0 ? human_duration(next_s, span) : "due now",
-                 (long long)page_int(certs, "renewals", 0));
+        print_renewal(certs);
         if (page_text(certs, "last_error"))
             page_row("last error", "%s", page_text(certs, "last_error"));
         print_roots(json_object_get(certs, "bundle"), now);

@@ -13,15 +13,14 @@ static void print_certificate(const json_t *status)
     int64_t left = page_int(certificate, "seconds_left", 0);
     const char *failed = page_text(certificate, "last_error");
     char span[HUMAN_TEXT_MAX], when[CLOCK_TEXT_MAX];
-    if (!json_is_object(certificate)) {
+    if (not_after)
+        page_row("certificate", "%s %s, %s (serial %s)", left > 0 ? "valid until" : "EXPIRED at",
+                 clock_format(not_after, when), human_moment(left, 0, span),
+                 page_text_or(certificate, "serial", "unknown"));
+    else
         page_row("certificate", "none yet");
-        return;
-    }
-    page_row("certificate", "%s %s, %s (serial %s)", left > 0 ? "valid until" : "EXPIRED at",
-             clock_format(not_after, when), human_moment(left, 0, span),
-             page_text_or(certificate, "serial", "unknown"));
     if (failed)
-        page_row("", "last renewal failed: %s", failed);
+        page_row("", "last %s failed: %s", not_after ? "renewal" : "request", failed);
 }
 
 static void print_control(const json_t *status)
@@ -29,14 +28,16 @@ static void print_control(const json_t *status)
     const json_t *control = json_object_get(status, "control");
     const char *address = page_text_or(control, "address", "unknown");
     const char *failed = page_text(control, "last_error");
-    const char *nack = page_text(control, "last_nack");
+    const char *nack = page_text(control, "last_nack"), *link = page_text(control, "link");
     bool connected = json_is_true(json_object_get(control, "connected"));
     int64_t updated = page_int(control, "last_update_s", -1);
     char since[HUMAN_TEXT_MAX], update[HUMAN_TEXT_MAX], reconnects[HUMAN_TEXT_MAX];
     human_duration(page_int(control, "since_s", 0), since);
     human_count(page_int(control, "reconnects", 0), "reconnect", "reconnects", reconnects);
-    page_row("control plane", "%s, %s for %s, %s", address,
-             connected ? "connected" : "NOT CONNECTED", since, reconnects);
+    bool show_link = link && !connected; /* what it is at: resolving may take long */
+    page_row("control plane", "%s, %s for %s%s%s%s, %s", address,
+             connected ? "connected" : "NOT CONNECTED", since, show_link ? " (link " : "",
+             show_link ? link : "", show_link ? ")" : "", reconnects);
     if (updated >= 0)
         page_row("", "last update %s ago", human_duration(updated, update));
     else
@@ -65,6 +66,8 @@ static void print_status(const json_t *status)
 {
     const json_t *connections = json_object_get(status, "connections");
     const json_t *config = json_object_get(status, "config");
+    const json_t *warning;
+    size_t i;
     const char *reason = page_text(status, "state_reason");
     int64_t unreadable = page_int(config, "unreadable_policies", 0);
     char up[HUMAN_TEXT_MAX], workloads[HUMAN_TEXT_MAX], services[HUMAN_TEXT_MAX];
@@ -72,6 +75,8 @@ static void print_status(const json_t *status)
     const char *state = page_text_or(status, "state", "unknown");
     bool more = reason && strcmp(reason, state) != 0;
     page_row("state", "%s%s%s", state, more ? ": " : "", more ? reason : "");
+    json_array_foreach(json_object_get(status, "warnings"), i, warning)
+        page_row("WARNING", "%s", json_is_string(warning) ? json_string_value(warning) : "");
     page_row("identity", "%s", page_text_or(status, "identity", "unknown"));
     if (page_text(status, "pod"))
         page_row("pod", "%s/%s", page_text_or(status, "namespace", "default"),

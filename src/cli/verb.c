@@ -79,6 +79,7 @@ static void print_help(FILE *to)
         fprintf(to, "  %-20s %s\n", left, verbs[i].help);
     }
     fprintf(to, "\nEvery verb takes --json. 'handfast VERB --help' lists the others' options.\n"
+                "'handfast --version' prints this program's version alone.\n"
                 "Exit status: 0 done, 1 failed, 2 wrong usage, 3 the proxy is not ready "
                 "(status).\n");
 }
@@ -138,6 +139,10 @@ int verb_main(int argc, char **argv)
         return check_stdout(run_verb(verb, argc - 1, argv + 1), name);
     if (options_want_help(argc, argv) || strcmp(name, "help") == 0) {
         print_help(stdout);
+        return check_stdout(VERB_DONE, "");
+    }
+    if (argc == 2 && strcmp(name, "--version") == 0) {
+        printf("handfast " HANDFAST_VERSION "\n");
         return check_stdout(VERB_DONE, "");
     }
     if (!*name) {

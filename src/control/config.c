@@ -88,8 +88,11 @@ static void make_options(struct config *config, struct option_spec options[OPTIO
                  "handfast-control.handfast-system.svc)"),
         OPT_STR("cluster-id", "NAME", &config->cluster_id, NULL,
                 "cluster that callers must name, if any"),
-        OPT_CALL("log-format", "text|json", set_log_format, config, "how log lines look"),
-        OPT_CALL("log-level", "LEVEL", set_log_level, config, "error, warn, info or debug"),
+        OPT_CALL("log-format", "text|json", set_log_format, config,
+                 "how log lines look (default text)"),
+        OPT_CALL("log-level", "LEVEL", set_log_level, config,
+                 "error, warn, info or debug (default info)"),
+        OPT_FLAG("version", &config->version, "print the version and exit"),
         OPT_END,
     };
     memcpy(options, table, sizeof table);
@@ -118,6 +121,8 @@ enum err_code config_parse(struct config *config, int argc, char **argv, struct 
     make_options(config, options);
     if (options_parse(options, argc, argv, words, &count, err) != ERR_OK)
         return err->code;
+    if (config->version)
+        return ERR_OK;
     config->check = count == 1 && strcmp(words[0], "check") == 0;
     if (count == 1 && !config->check)
         return err_set(err, ERR_USAGE, "unexpected argument '%.60s'", words[0]);

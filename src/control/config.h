@@ -12,7 +12,8 @@
 #include "tls/ca.h"
 
 struct config {
-    bool check; /* the word `check`: look at the mesh file, and no more */
+    bool version; /* print it, and no more */
+    bool check;   /* the word `check`: look at the mesh file, and no more */
     const char *mesh, *state;
     bool kubernetes;          /* --source: the mesh is a cluster's, not a file's */
     const char *kubeconfig;   /* NULL: we run in the cluster */

@@ -42,6 +42,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "handfast-control: %s\n", err.text);
         return EXIT_USAGE;
     }
+    if (config.version) {
+        printf("handfast-control " HANDFAST_VERSION "\n");
+        return EXIT_SUCCESS;
+    }
     if (config.check)
         return check(&config);
     log_init(2, config.log_format, config.log_level);

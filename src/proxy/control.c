@@ -20,6 +20,7 @@ static void publish(struct control *control)
     }
     view_unref(control->view);
     control->view = view;
+    news_view(&control->news, view);
     control->on_view(control, view);
 }
 
@@ -35,6 +36,16 @@ static void on_request(struct identity *identity, enum err_code code)
 }
 
 /* --- the stream ------------------------------------------------------------------------------ */
+
+/* After whatever control_connected() depends on has changed, or may have. */
+static void note_connected(struct control *control)
+{
+    bool connected = control_connected(control);
+    if (connected == control->connected)
+        return;
+    control->connected = connected;
+    control->changed_ms = clock_now_ms();
+}
 
 static void attach(struct control *control);
 
@@ -73,8 +84,14 @@ static void on_snapshot(struct mesh_snapshot *snapshot, void *arg)
     struct control *control = arg;
     LOG_DEBUG("snapshot", F_INT("generation", mesh_snapshot_generation(snapshot)));
     mesh_snapshot_unref(snapshot); /* publish() takes its own */
-    control->last_error = (struct err){0};
     publish(control);
+}
+
+static void on_answer(void *arg)
+{
+    struct control *control = arg;
+    control->last_error = (struct err){0};
+    note_connected(control);
 }
 
 static void on_bundle(const struct xds_bundle *bundle, void *arg)
@@ -87,6 +104,7 @@ static void on_stream_end(const struct err *err, bool answered, void *arg)
 {
     struct control *control = arg;
     stats_stream_ended(control->stats, err->code);
+    note_connected(control);
     if (answered)
         backoff_reset(&control->backoff);
     attach_later(control, err);
@@ -99,25 +117,23 @@ static void on_up(struct link *link, struct rpc_channel *channel)
     struct control *control = CONTROL_OF(link, link);
     control->channel = channel;
     control->connects++;
-    control->changed_ms = clock_now_ms();
-    control->last_error = (struct err){0};
     LOG_INFO("control_connected", F_STR("control", control->config->control));
     backoff_reset(&control->backoff);
     identity_set_channel(&control->identity, channel);
     attach(control);
 }
 
-static void on_down(struct link *link, const struct err *err)
+static void on_down(struct link *link, const struct err *err, bool again)
 {
     struct control *control = CONTROL_OF(link, link);
-    if (control->channel)
-        control->changed_ms = clock_now_ms();
     control->channel = NULL;
     control->last_error = *err;
+    note_connected(control);
     timer_stop(control->env->timers, &control->attach_timer);
     identity_set_channel(&control->identity, NULL);
     stats_link_failed(control->stats, err->code);
-    LOG_LIMITED(LOG_LEVEL_WARN, 2, "control_disconnected", F_ERR(err));
+    if (!again)
+        LOG_LIMITED(LOG_LEVEL_WARN, 2, "control_disconnected", F_ERR(err));
 }
 
 bool control_connected(const struct control *control)
@@ -129,8 +145,10 @@ bool control_connected(const struct control *control)
 
 static enum err_code start_xds(struct control *control, struct err *err)
 {
-    static const struct xds_client_events events = {
-        .on_snapshot = on_snapshot, .on_bundle = on_bundle, .on_end = on_stream_end};
+    static const struct xds_client_events events = {.on_snapshot = on_snapshot,
+                                                    .on_bundle = on_bundle,
+                                                    .on_answer = on_answer,
+                                                    .on_end = on_stream_end};
     char pod_ip[ADDR_TEXT_MAX];
     const struct config *config = control->config;
     const struct xds_client_config client = {
@@ -161,6 +179,9 @@ enum err_code control_start(struct control *control, struct err *err)
     control->identity.on_context = on_context;
     control->identity.on_request = on_request;
     identity_init(&control->identity);
+    control->news.config = control->config;
+    control->news.timers = control->env->timers;
+    control->news.grace_ms = NEWS_GRACE_MS;
     control->link.config = control->config;
     control->link.env = control->env;
     control->link.rpc = control->rpc;
@@ -200,5 +221,6 @@ void control_close(struct control *control, void (*on_closed)(struct control *))
     control->closing = true;
     control->on_closed = on_closed;
     timer_stop(control->env->timers, &control->attach_timer);
+    news_close(&control->news);
     xds_client_close(control->xds, on_xds_closed, control);
 }

@@ -5,6 +5,7 @@
 
 #include "proxy/identity.h"
 #include "proxy/link.h"
+#include "proxy/news.h"
 #include "proxy/stats.h"
 #include "proxy/view.h"
 #include "xds/client.h"
@@ -26,9 +27,12 @@ struct control {
     struct rpc_channel *channel; /* NULL while there is no link */
     struct timer attach_timer;
     struct backoff backoff;
+    struct news news;
     struct view *view;     /* the present one, own reference; NULL before anything is known */
-    struct err last_error; /* of the link or the stream; ERR_OK when both are fine */
-    int64_t changed_ms;    /* monotonic: when the link last came or went */
+    struct err last_error; /* why it is not connected, or the last time was not; ERR_OK from a
+                              stream's first answer until link or stream fail */
+    bool connected;        /* private: what control_connected() was when it was last looked at */
+    int64_t changed_ms;    /* monotonic: when control_connected() last changed, or the start */
     uint64_t connects;     /* links that came up */
     bool closing;
     void (*on_closed)(struct control *control);
@@ -40,7 +44,8 @@ enum err_code control_start(struct control *control, struct err *err);
 /* Ends everything; on_closed says when the memory is free. */
 void control_close(struct control *control, void (*on_closed)(struct control *));
 
-/* True while certificates and configuration can be brought up to date. */
+/* True while certificates and configuration can be brought up to date: a stream is on, and has
+ * answered. */
 bool control_connected(const struct control *control);
 
 #endif

@@ -66,9 +66,9 @@ struct identity {
     int64_t renew_at_ms; /* monotonic */
     struct timer timer;
     struct backoff backoff;
-    uint64_t renewals, failures;
-    struct err last_error; /* ERR_OK after a success */
-    int64_t skew_s;        /* control plane's clock minus ours */
+    uint64_t renewals, failures; /* certificates got, the first included; requests that failed */
+    struct err last_error;       /* ERR_OK after a success */
+    int64_t skew_s;              /* control plane's clock minus ours */
     bool skew_known, closing;
     void (*on_closed)(struct identity *identity);
 };

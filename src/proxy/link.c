@@ -13,6 +13,13 @@
 static void dial(struct link *link);
 static void dial_next(struct link *link, const struct err *last);
 
+/* libuv cannot call a question to the resolver off while one of its threads is busy with it, so it
+ * has memory of its own and may outlive the link. */
+struct link_lookup {
+    uv_getaddrinfo_t request;
+    struct link *link; /* NULL: nobody waits for the answer any more */
+};
+
 #define LINK_OF(pointer, member) ((struct link *)((char *)(pointer)-offsetof(struct link, member)))
 
 static void on_retry(struct timer *timer)
@@ -41,10 +48,9 @@ static void fail(struct link *link, const struct err *err)
         finish_close(link);
         return;
     }
-    bool is_news = was_up || link->last.code != err->code;
+    bool again = !was_up && link->last.code == err->code;
     link->last = *err;
-    if (is_news)
-        link->on_down(link, err);
+    link->on_down(link, err, again);
     timer_start(link->env->timers, &link->retry, backoff_next_ms(&link->backoff), on_retry);
 }
 
@@ -168,10 +174,17 @@ static void dial_next(struct link *link, const struct err *last)
     fail(link, &reason);
 }
 
-static void on_resolved(uv_getaddrinfo_t *resolve, int status, struct addrinfo *results)
+static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *results)
 {
-    struct link *link = LINK_OF(resolve, resolve);
+    struct link_lookup *lookup = (struct link_lookup *)request;
+    struct link *link = lookup->link;
     struct err err;
+    free(lookup);
+    if (!link) {
+        uv_freeaddrinfo(results);
+        return;
+    }
+    link->lookup = NULL;
     err_set(&err, ERR_RPC_UNAVAILABLE, "the name %s has no address", link->config->control_host);
     if (status < 0)
         err_set(&err, ERR_RPC_UNAVAILABLE, "the name %s cannot be resolved: %s",
@@ -187,10 +200,7 @@ static void on_resolved(uv_getaddrinfo_t *resolve, int status, struct addrinfo *
             link->to_count++;
     }
     uv_freeaddrinfo(results);
-    if (link->closing)
-        finish_close(link);
-    else
-        dial_next(link, &err);
+    dial_next(link, &err);
 }
 
 static void dial(struct link *link)
@@ -198,13 +208,20 @@ static void dial(struct link *link)
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC};
     link->state = LINK_RESOLVING;
     /* The resolver's own timeouts (resolv.conf(5)) are the deadline here. */
-    int failed = uv_getaddrinfo(&link->env->loop->uv, &link->resolve, on_resolved,
-                                link->config->control_host, link->config->control_port, &hints);
+    struct link_lookup *lookup = calloc(1, sizeof *lookup);
+    int failed =
+        lookup ? uv_getaddrinfo(&link->env->loop->uv, &lookup->request, on_resolved,
+                                link->config->control_host, link->config->control_port, &hints)
+               : UV_ENOMEM;
     if (failed) {
         struct err err;
+        free(lookup);
         err_sys(&err, ERR_RPC_UNAVAILABLE, failed, "resolve %s", link->config->control_host);
         fail(link, &err);
+        return;
     }
+    lookup->link = link;
+    link->lookup = lookup;
 }
 
 void link_start(struct link *link)
@@ -222,8 +239,9 @@ void link_close(struct link *link, void (*on_closed)(struct link *))
     timer_stop(link->env->timers, &link->retry);
     switch (link->state) {
     case LINK_RESOLVING:
-        uv_cancel((uv_req_t *)&link->resolve);
-        return; /* on_resolved comes in any case */
+        uv_cancel((uv_req_t *)&link->lookup->request);
+        link->lookup->link = NULL; /* on_resolved comes in any case, be it in a minute */
+        break;
     case LINK_UP:
         relay_abort(&link->step.relay, ERR_CANCELLED);
         return; /* on_relay_end comes */

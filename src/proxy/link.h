@@ -2,8 +2,7 @@
  * own relay carries the other end over TLS. Main loop.
  *
  *   link_start -> resolve -> connect -> TLS -> on_up with a channel -> the relay ends -> on_down
- *   any step fails -> on_down with the reason (only when it was up, or on the first failure of its
- * kind) -> another attempt after 10 ms to 15 s
+ *   any step fails -> on_down with the reason -> another attempt after 10 ms to 15 s
  *
  * The file of roots is read again for every attempt, so that a rotated one needs no restart. It is
  * trusted for this link and nothing else. */
@@ -34,14 +33,15 @@ struct link {
     struct rpc *rpc;
     void *owner;
     void (*on_up)(struct link *link, struct rpc_channel *channel);
-    /* The channel, when there was one, is closed when this returns. */
-    void (*on_down)(struct link *link, const struct err *err);
+    /* The link ended, or an attempt failed; `again`: as the one before it did, for the same reason.
+     * The channel, when there was one, is closed already. */
+    void (*on_down)(struct link *link, const struct err *err, bool again);
 
     enum link_state state;
     bool closing;
     struct addr_port to[LINK_ADDRESSES_MAX];
     unsigned to_count, to_at;
-    uv_getaddrinfo_t resolve;
+    struct link_lookup *lookup; /* a question to the resolver that is under way, or NULL */
     struct timer retry;
     struct backoff backoff;
     int64_t up_since_ms;
@@ -61,7 +61,8 @@ struct link {
  * reported and tried again, never returned. */
 void link_start(struct link *link);
 /* Ends the link; on_closed says when the memory is free. on_up and on_down do not come any more.
- * The channel must not be used after this. */
+ * The channel must not be used after this. The resolver is not waited for: `lookup` is still set in
+ * on_closed when it has not answered, and then the loop has a request that nobody can call off. */
 void link_close(struct link *link, void (*on_closed)(struct link *));
 /* "up", "connecting" and so on, for people. */
 const char *link_state_name(const struct link *link);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/options.h"
@@ -41,6 +42,15 @@ static struct program {
 } program;
 
 /* --- the end, step by step: HTTP, workers, control plane, the loop's handles ------------------ */
+
+/* exit() joins libuv's threads, and one of them may be waiting for a name server that is dead: that
+ * must not hold up the pod's end. */
+static _Noreturn void leave(int status)
+{
+    if (program.control.link.lookup)
+        _exit(status);
+    exit(status);
+}
 
 static void count_closed(void)
 {
@@ -115,7 +125,7 @@ static void on_drained(struct drain *drain)
         if (!worker_post_stop(&program.workers[i])) {
             /* Nothing can be told to the worker any more, so the kernel ends its connections. */
             LOG_ERROR("stop_lost", F_STR("error", "out of memory"));
-            exit(EXIT_FAILURE);
+            leave(EXIT_FAILURE);
         }
     }
 }
@@ -267,16 +277,18 @@ int main(int argc, char **argv)
     raise_file_limit();
     if (start(&err) != ERR_OK) {
         LOG_ERROR("start_failed", F_ERR(&err));
-        exit(EXIT_FAILURE);
+        leave(EXIT_FAILURE);
     }
     LOG_INFO(
         "started", F_STR("version", HANDFAST_VERSION), F_STR("identity", program.config.id.text),
         F_INT("workers", program.worker_count), F_INT("connections_max", program.ceiling.max),
         F_INT("inbound_max", program.ceiling.share), F_INT("outbound_max", program.ceiling.share));
     loop_run(&program.loop);
+    LOG_INFO("ended", F_STR("because", "drained"));
+    if (program.control.link.lookup)
+        leave(EXIT_SUCCESS);
     loop_deinit(&program.loop);
     metrics_free(program.registry);
     free(program.workers);
-    LOG_INFO("ended", F_STR("because", "drained"));
     return 0;
 }

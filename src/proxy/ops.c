@@ -1,6 +1,8 @@
 #include "proxy/ops.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "admin/contract.h"
 #include "admin/exposition.h"
@@ -11,7 +13,7 @@
 
 /* --- readiness ------------------------------------------------------------------------------ */
 
-bool ops_ready(struct ops *ops, const char **reason)
+bool ops_ready(const struct ops *ops, const char **reason)
 {
     static const char *const reasons[] = {
         [OPS_NO_CERTIFICATE] = "waiting for the first certificate",
@@ -25,6 +27,35 @@ bool ops_ready(struct ops *ops, const char **reason)
         clock_wall_s() >= atomic_load_explicit(&ops->not_after_s, memory_order_relaxed))
         *reason = "the certificate has expired and could not be renewed";
     return *reason == NULL;
+}
+
+/* Why there is no certificate or no configuration, as far as that is known. Without a link nothing
+ * is asked for, so what was refused earlier is no news. */
+static const struct err *find_cause(const struct ops *ops)
+{
+    const struct err *link = &ops->control->last_error;
+    const struct err *certificate = &ops->control->identity.last_error;
+    int state = atomic_load(&ops->state);
+    if (state == OPS_DRAINING)
+        return NULL;
+    if (state != OPS_NO_CONFIGURATION && certificate->code != ERR_OK &&
+        (ops->control->channel || link->code == ERR_OK))
+        return certificate;
+    return link->code != ERR_OK ? link : NULL;
+}
+
+const char *ops_explain(const struct ops *ops, char text[OPS_REASON_MAX])
+{
+    const char *reason;
+    if (ops_ready(ops, &reason))
+        return NULL;
+    const struct err *cause = find_cause(ops);
+    snprintf(text, OPS_REASON_MAX, "%s%s%s", reason, cause ? ": " : "", cause ? cause->text : "");
+    for (char *at = text; *at; at++) {
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?'; /* the control plane's words */
+    }
+    return text;
 }
 
 void ops_set_view(struct ops *ops, const struct view *view)
@@ -110,11 +141,11 @@ static void ask(struct ops *ops, struct admin_http_request *request,
 
 static void answer_status(struct ops *ops, struct admin_http_response *response)
 {
-    const char *reason;
-    bool ready = ops_ready(ops, &reason);
+    char text[OPS_REASON_MAX];
+    const char *reason = ops_explain(ops, text);
     const char *state = atomic_load(&ops->state) == OPS_DRAINING ? "draining"
-                        : ready                                  ? "ready"
-                                                                 : "starting";
+                        : reason                                 ? "starting"
+                                                                 : "ready";
     admin_http_json(response, report_status(ops->control, ops->drain, state, reason,
                                             ops->started_ms, ops->registry));
 }
@@ -134,6 +165,13 @@ static void answer_drain(struct ops *ops, struct admin_http_response *response)
     drain_begin(ops->drain);
     admin_http_json(response, json_pack("{s:s, s:I}", "state", "draining", "grace_s",
                                         (json_int_t)(ops->config->drain_ms / 1000)));
+}
+
+static void answer_ready(struct ops *ops, struct admin_http_response *response)
+{
+    char text[OPS_REASON_MAX + 1];
+    bool ready = !ops_explain(ops, text);
+    admin_http_text(response, ready ? 200 : 503, ready ? "ready\n" : strcat(text, "\n"));
 }
 
 static void answer_metrics(struct ops *ops, struct admin_http_response *response)
@@ -222,11 +260,10 @@ static void get_ready(void *arg, struct admin_http_request *request,
                       struct admin_http_response *response)
 {
     const char *reason;
-    (void)request;
     if (ops_ready(arg, &reason))
         admin_http_text(response, 200, "ready\n");
     else
-        admin_http_text(response, 503, reason);
+        ask(arg, request, response, 0, answer_ready); /* only main knows the cause */
 }
 
 static const struct admin_http_route admin_routes[] = {

@@ -1,6 +1,6 @@
 /* What operators, Prometheus and the kubelet ask: the admin socket, /metrics, /healthz/ready. The
- * HTTP server has a thread of its own; it answers readiness from atomics and passes every other
- * question to the main loop by mail, which owns what is asked about. */
+ * HTTP server has a thread of its own; it says "ready" from atomics and passes every other question
+ * to the main loop by mail, which owns what is asked about. */
 #ifndef OPS_H
 #define OPS_H
 
@@ -10,6 +10,8 @@
 #include "loop/mailbox.h"
 #include "proxy/control.h"
 #include "proxy/drain.h"
+
+enum { OPS_REASON_MAX = 64 + ERR_TEXT_MAX };
 
 enum ops_state {
     OPS_NO_CERTIFICATE,
@@ -44,7 +46,10 @@ void ops_stop(struct ops *ops);
 void ops_set_view(struct ops *ops, const struct view *view);
 void ops_set_draining(struct ops *ops);
 
-/* True, or *reason is a sentence. Any thread. */
-bool ops_ready(struct ops *ops, const char **reason);
+/* True, or *reason is a sentence, a constant. Any thread. */
+bool ops_ready(const struct ops *ops, const char **reason);
+/* The sentence, and behind it what is known of the cause; NULL when it is ready. Printable. Main
+ * thread. */
+const char *ops_explain(const struct ops *ops, char text[OPS_REASON_MAX]);
 
 #endif

@@ -1,18 +1,33 @@
 #include "proxy/report.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "mesh/policy_text.h"
 
 static void put(json_t *json, const char *key, json_t *value)
 {
     json_object_set_new(json, key, value);
 }
 
+/* What a server or a peer said need not be UTF-8, and jansson takes nothing else. */
+static json_t *make_text(const char *text)
+{
+    json_t *json = json_string(text);
+    char *ascii = json ? NULL : strdup(text);
+    for (char *at = ascii; at && *at; at++)
+        *at = (unsigned char)*at < 0x80 ? *at : '?';
+    if (ascii)
+        json = json_string(ascii);
+    free(ascii);
+    return json;
+}
+
 static void put_text(json_t *json, const char *key, const char *text)
 {
-    put(json, key, text && *text ? json_string(text) : json_null());
+    put(json, key, text && *text ? make_text(text) : json_null());
 }
 
 static void put_int(json_t *json, const char *key, int64_t value)
@@ -51,13 +66,13 @@ static json_t *report_control(const struct control *control)
 
 static json_t *report_certificate(const struct identity *identity)
 {
-    if (!identity->context)
-        return json_null();
-    const struct tls_identity_info *info = tls_context_identity(identity->context);
+    const struct tls_identity_info *info =
+        identity->context ? tls_context_identity(identity->context) : NULL;
     json_t *json = json_object();
-    put_text(json, "serial", info->serial);
-    put_int(json, "not_after", info->not_after_s);
-    put_int(json, "seconds_left", info->not_after_s - clock_wall_s());
+    put_text(json, "serial", info ? info->serial : NULL);
+    put(json, "not_after", info ? json_integer(info->not_after_s) : json_null());
+    put(json, "seconds_left",
+        info ? json_integer(info->not_after_s - clock_wall_s()) : json_null());
     put_error(json, &identity->last_error);
     return json;
 }
@@ -71,6 +86,17 @@ static json_t *report_snapshot(const struct mesh_snapshot *snapshot)
     put_int(json, "policies", (int64_t)mesh_policy_count(snapshot));
     put_int(json, "unreadable_policies", (int64_t)mesh_unreadable_count(snapshot));
     return json;
+}
+
+static json_t *report_warnings(const struct control *control)
+{
+    struct err err;
+    json_t *list = json_array();
+    for (unsigned i = 0; i < control->config->pod_ip_count; i++) {
+        if (!news_knows_address(control->config, control->view, i, &err))
+            json_array_append_new(list, make_text(err.text));
+    }
+    return list;
 }
 
 static int64_t open_now(const struct metrics *registry, enum conn_direction direction)
@@ -92,6 +118,7 @@ json_t *report_status(const struct control *control, const struct drain *drain, 
     put_int(json, "uptime_s", (clock_now_ms() - started_ms) / 1000);
     put_text(json, "state", state);
     put_text(json, "state_reason", reason);
+    put(json, "warnings", report_warnings(control));
     put_text(json, "identity", config->id.text);
     put_text(json, "pod", config->pod_name);
     put_text(json, "namespace", config->ns);
@@ -143,7 +170,7 @@ json_t *report_certs(const struct identity *identity)
     put(json, "not_after", info ? json_integer(info->not_after_s) : json_null());
     put_text(json, "issuer", info ? info->issuer : NULL);
     put_int(json, "next_renewal_s", next_ms > 0 ? next_ms / 1000 : 0);
-    put_int(json, "renewals", (int64_t)identity->renewals);
+    put_int(json, "renewals", identity->renewals ? (int64_t)identity->renewals - 1 : 0);
     put_error(json, &identity->last_error);
     put(json, "bundle", report_bundle(identity));
     return json;
@@ -208,6 +235,7 @@ static json_t *report_service(const struct mesh_snapshot *snapshot,
 static json_t *report_policy(const struct mesh_policy *policy)
 {
     static const char *const scopes[] = {"global", "namespace", "selector"};
+    char text[MESH_POLICY_TEXT_MAX];
     json_t *json = json_object();
     put_text(json, "name", policy->name);
     put_text(json, "namespace", policy->namespace);
@@ -218,7 +246,8 @@ static json_t *report_policy(const struct mesh_policy *policy)
         put_text(json, "action", policy->action == MESH_ACTION_ALLOW ? "allow" : "deny");
     put(json, "dry_run", json_boolean(policy->dry_run));
     put_int(json, "rules", policy->rule_count);
-    put_text(json, "text", policy->unreadable);
+    put_text(json, "text",
+             policy->unreadable ? policy->unreadable : mesh_policy_format(policy, text));
     return json;
 }
 

@@ -75,7 +75,7 @@ static const struct metrics_family certificate_families[] = {
 };
 static const struct metrics_family link_families[] = {
     {"handfast_control_link_failures_total", METRICS_COUNTER,
-     "Connections to the control plane that failed or ended; a repeated reason counts once."},
+     "Connections to the control plane that failed or ended, by reason."},
 };
 static const struct metrics_family stream_families[] = {
     {"handfast_xds_streams_ended_total", METRICS_COUNTER, "xDS streams that ended, by reason."},

@@ -213,10 +213,21 @@ void worker_remove(struct worker *worker, struct conn *conn)
 
 static void on_recheck(struct timer *timer);
 
-static void start_recheck(struct worker *worker)
+static void begin_walk(struct worker *worker)
 {
     worker->recheck_at = worker->conns;
     worker->pending_seen = false;
+}
+
+/* A walk under way is not sent back to its start, or policies that come fast would keep it from the
+ * oldest connections for ever; whom it has passed is asked in the next one. */
+static void start_recheck(struct worker *worker)
+{
+    if (worker->recheck_at) {
+        worker->recheck_again = true;
+        return;
+    }
+    begin_walk(worker);
     timer_start(&worker->timers, &worker->recheck_timer, 0, on_recheck);
 }
 
@@ -252,6 +263,10 @@ static void on_recheck(struct timer *timer)
         worker->recheck_at = conn->next;
         if (recheck(conn, worker->pending_late) && !wait_for_policy(worker))
             recheck(conn, true);
+    }
+    if (!worker->recheck_at && worker->recheck_again) {
+        worker->recheck_again = false;
+        begin_walk(worker);
     }
     if (worker->recheck_at) {
         timer_start(&worker->timers, timer, WORKER_RECHECK_PAUSE_MS, on_recheck);

@@ -45,6 +45,7 @@ struct worker {
     struct stats stats;
     struct timer count_timer, recheck_timer;
     struct conn *count_at, *recheck_at; /* where the two walks over conns go on; NULL: done */
+    bool recheck_again;                 /* policy changed during the walk: one more */
     struct timer pending_timer; /* runs while live connections wait for a policy; then they end */
     bool pending_seen;          /* by the walk of recheck_at, so far */
     bool pending_late;          /* the time is over */

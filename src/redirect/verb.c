@@ -65,7 +65,7 @@ static void print_help(struct verb_options *options)
     struct option_spec rows[ROW_MAX];
     printf("handfast-redirect VERB [OPTIONS]\n\n"
            "Sends the TCP connections of this network namespace to handfast-proxy, by nftables.\n"
-           "Needs CAP_NET_ADMIN.\n\n");
+           "Needs CAP_NET_ADMIN. 'handfast-redirect --version' prints the version.\n\n");
     for (unsigned i = 0; i < VERB_COUNT; i++)
         printf("  %-10s %s\n", verbs[i].name, verbs[i].help);
     printf("\nOptions of apply and verify; verify expects those that apply was given:\n");
@@ -99,6 +99,10 @@ int verb_main(int argc, char **argv)
     capture_init(&options.capture);
     if (options_want_help(argc, argv)) {
         print_help(&options);
+        return 0;
+    }
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        printf("handfast-redirect " HANDFAST_VERSION "\n");
         return 0;
     }
     const struct verb *verb = argc > 1 ? find_verb(argv[1]) : NULL;

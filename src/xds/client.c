@@ -280,8 +280,10 @@ static void on_message(struct rpc_call *call, const void *data, size_t len, void
     } else if (code != ERR_OK) {
         client->stats.malformed++;
         give_up(client, code, err.text);
-    } else {
-        client->answered = true;
+    } else if (!client->answered) {
+        client->answered = client->stats.connected = true;
+        if (client->events.on_answer)
+            client->events.on_answer(client->arg);
     }
     if (client->out_of_memory)
         start_over(client);
@@ -361,7 +363,6 @@ enum err_code xds_client_attach(struct xds_client *client, struct rpc_channel *c
     if (!client->call)
         return err->code;
     client->stats.attached++;
-    client->stats.connected = true;
     timer_start(client->timers, &client->first_answer, FIRST_ANSWER_MS, on_first_answer_due);
     struct err why = {0};
     if (xds_delta_client_start(client->delta, &why) != ERR_OK)

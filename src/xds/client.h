@@ -21,6 +21,8 @@ struct xds_client_events {
     /* The trust bundle came or changed; borrowed. PEM is not looked into: when it turns out bad,
      * keep the old one and say so. */
     void (*on_bundle)(const struct xds_bundle *bundle, void *arg);
+    /* A stream's first good answer: it works, whether or not it changes anything. May be NULL. */
+    void (*on_answer)(void *arg);
     /* The stream is over; the client holds what it knows. Attach it again, with backoff and a fresh
      * token. `err` says why; ERR_CANCELLED after xds_client_detach(). `answered`: the server had
      * sent something useful (backoff may be reset). */
@@ -45,7 +47,8 @@ struct xds_client_stats {
     uint64_t attached;  /* streams started; reconnects are this minus one */
     uint64_t snapshots;
     int64_t last_update_wall_ms; /* 0 = never */
-    bool connected, ready;
+    bool connected;              /* a stream is on and has answered */
+    bool ready;
     char last_nack[ERR_TEXT_MAX]; /* the last refusal, "" = none */
 };
 

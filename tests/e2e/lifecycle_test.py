@@ -195,6 +195,49 @@ class Drain(MeshCase):
         self.assertEqual(self.b.proxy.stop(), 0)
 
 
+class DeadNameServer(MeshCase):
+    """A name server that takes questions and answers none; resolv.conf(5) makes the resolver wait for it."""
+
+    pods = [{"name": "a", "start": False}]
+
+    def setUp(self):
+        with open("/etc/resolv.conf") as file:
+            servers = [line.split()[1] for line in file if line.startswith("nameserver ")] or ["127.0.0.1"]
+        self.silent = []
+        for server in servers:
+            family = socket.AF_INET6 if ":" in server else socket.AF_INET
+            self.a.run(["ip", "address", "replace", f"{server}/{128 if ':' in server else 32}", "dev", "lo"])
+            sock = self.a.socket(family, socket.SOCK_DGRAM)
+            sock.bind((server, 53))
+            self.silent.append(sock)
+
+    def tearDown(self):
+        for sock in self.silent:
+            sock.close()
+
+    def start(self, **options):
+        self.a.write_token()
+        self.a.start_proxy(ready=False, control="control.test:15012", **options)
+        self.wait_for("the name server is asked", lambda: self.status()["control"]["link"] == "resolving")
+
+    def status(self):
+        try:
+            return self.a.handfast("status")
+        except RuntimeError:
+            return {"control": {"link": None}}
+
+    @needs_mesh
+    def test_it_does_not_hold_up_the_end(self):
+        self.start(drain_ms=1000)
+        said = subprocess.run([self.mesh.binary("handfast"), "status", "--admin-socket", self.a.admin],
+                              capture_output=True, text=True).stdout
+        self.assertIn("(link resolving)", said)
+        began = time.monotonic()
+        self.assertEqual(self.a.proxy.stop(), 0)
+        self.assertLess(time.monotonic() - began, 3)
+        self.assertIn('"ended"', self.a.proxy.err())
+
+
 class ControlPlane(MeshCase):
     services = [{"name": "one", "namespace": "shop", "addresses": ["10.96.0.10"], "ports": [{"port": 80}],
                  "selector": {"app": "b"}}]

@@ -120,7 +120,7 @@ static const struct stage fresh = {
         " \"namespace\": \"shop\", \"addresses\": [\"10.96.0.10\"], \"ports\": [{\"port\": 80,"
         " \"target_port\": 8080}, {\"port\": 443, \"target_port\": 443}], \"endpoints\": []}],"
         " \"policies\": [{\"name\": \"p\", \"namespace\": \"shop\", \"scope\": \"selector\","
-        " \"action\": \"deny\", \"dry_run\": true, \"rules\": 2, \"text\": null}]}",
+        " \"action\": \"deny\", \"dry_run\": true, \"rules\": 2, \"text\": \"principal not *\"}]}",
     .version = "{\"version\": \"0.1.0\", \"program\": \"handfast-proxy\"}",
 };
 

@@ -135,13 +135,18 @@ static void status_of_a_proxy_that_is_not_ready_is_3_and_says_why(void)
     stage_open();
     stage.status =
         "{\"state\": \"starting\", \"state_reason\": \"waiting for the first certificate\","
-        " \"certificate\": null, \"clock_skew_s\": -75, \"control\": {\"address\": \"c:15012\","
-        " \"connected\": false, \"since_s\": 75, \"reconnects\": 0, \"last_update_s\": null,"
+        " \"certificate\": {\"serial\": null, \"not_after\": null, \"seconds_left\": null,"
+        " \"last_error\": \"csr_identity\"}, \"clock_skew_s\": -75, \"control\": {\"address\": "
+        "\"c:15012\","
+        " \"connected\": false, \"link\": \"resolving\", \"since_s\": 75, \"reconnects\": 0, "
+        "\"last_update_s\": null,"
         " \"last_error\": \"connect to 10.0.0.1:15012: Connection refused\"}}";
     struct outcome outcome = EXPECT(VERB_NOT_READY, "status");
     CU_ASSERT(stage_has(outcome.out, "state         starting: waiting for the first cert"));
-    CU_ASSERT(stage_has(outcome.out, "certificate   none yet\n"));
-    CU_ASSERT(stage_has(outcome.out, "c:15012, NOT CONNECTED for 1m 15s, 0 reconnects\n"));
+    CU_ASSERT(stage_has(outcome.out, "certificate   none yet\n"
+                                     "              last request failed: csr_identity\n"));
+    CU_ASSERT(stage_has(outcome.out,
+                        "c:15012, NOT CONNECTED for 1m 15s (link resolving), 0 reconnects\n"));
     CU_ASSERT(stage_has(outcome.out, "last error: connect to 10.0.0.1:15012: Connection refused"));
     CU_ASSERT(stage_has(outcome.out, "no update yet\n"));
     CU_ASSERT(stage_has(outcome.out, "clock         1m 15s ahead of the control plane's\n"));
@@ -157,8 +162,17 @@ static void status_of_a_proxy_that_is_not_ready_is_3_and_says_why(void)
     CU_ASSERT(stage_has(outcome.out, "last renewal failed: no answer"));
     CU_ASSERT(stage_has(outcome.out, "clock         5s behind the control plane's\n"));
     outcome_free(&outcome);
+    stage.status =
+        "{\"state\": \"ready\", \"warnings\": [\"no record has 10.0.0.9\", \"and more\"]}";
+    outcome = EXPECT(VERB_DONE, "status");
+    CU_ASSERT(stage_has(outcome.out, "state         ready\n"
+                                     "WARNING       no record has 10.0.0.9\n"
+                                     "WARNING       and more\n"));
+    outcome_free(&outcome);
     stage.status = "{}";
     outcome = EXPECT(VERB_NOT_READY, "status");
+    CU_ASSERT(stage_has(outcome.out, "certificate   none yet\n"));
+    CU_ASSERT(stage_has(outcome.out, "unknown, NOT CONNECTED for 0s, 0 reconnects\n"));
     outcome_free(&outcome);
     stage_close();
 }
@@ -195,7 +209,8 @@ static void certs_shows_leaf_renewal_and_roots(void)
     stage.certs = "{\"identity\": \"spiffe://m/ns/a/sa/a\", \"serial\": null, \"last_error\":"
                   " \"the control plane cannot be reached\", \"bundle\": {}}";
     outcome = EXPECT(VERB_DONE, "certs");
-    CU_ASSERT(stage_has(outcome.out, "certificate   none yet\nrenewal       due now, 0 so far\n"));
+    CU_ASSERT(
+        stage_has(outcome.out, "certificate   none yet\nrenewal       due now, none so far\n"));
     CU_ASSERT(stage_has(outcome.out, "trust bundle  none yet\n"));
     CU_ASSERT(stage_has(outcome.out, "last error    the control plane cannot be reached\n"));
     outcome_free(&outcome);
@@ -237,7 +252,8 @@ static void config_shows_workloads_services_and_policies(void)
                                      "spiffe://demo.handfast/ns/shop/sa/web  shop/p\n"));
     CU_ASSERT(stage_has(outcome.out, "shop/old    10.77.1.9             plaintext   UNHEALTHY  -"));
     CU_ASSERT(stage_has(outcome.out, "shop/web  10.96.0.10  80 -> 8080, 443  NONE\n"));
-    CU_ASSERT(stage_has(outcome.out, "shop/p  deny (dry run)  selector    2      -\n"));
+    CU_ASSERT(
+        stage_has(outcome.out, "shop/p  deny (dry run)  selector    2      principal not *\n"));
     outcome_free(&outcome);
     stage.config = "{}";
     outcome = EXPECT(VERB_DONE, "config");
@@ -278,7 +294,10 @@ static void drain_says_what_happens_next(void)
 static void version_works_with_and_without_a_proxy(void)
 {
     stage_open();
-    struct outcome outcome = EXPECT(VERB_DONE, "version");
+    struct outcome outcome = EXPECT(VERB_DONE, "--version");
+    CU_ASSERT_STRING_EQUAL(outcome.out, "handfast " HANDFAST_VERSION "\n");
+    outcome_free(&outcome);
+    outcome = EXPECT(VERB_DONE, "version");
     CU_ASSERT(stage_has(outcome.out, "handfast      " HANDFAST_VERSION "\n"));
     CU_ASSERT(stage_has(outcome.out, "proxy         handfast-proxy 0.1.0\n"));
     outcome_free(&outcome);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -400,9 +401,65 @@ static void a_rotated_certificate_leaves_live_connections_alone(void)
     bed_deinit(&bed);
 }
 
+static void close_all(int *fds, int count)
+{
+    while (count > 0)
+        close(fds[--count]);
+}
+
 static bool nobody_left(void *arg)
 {
     return ((struct worker *)arg)->conn_count == 0;
+}
+
+/* For what must not depend on how fast the machine is. */
+static void begin_patiently(void)
+{
+    bed_init(&bed);
+    bed.client.config.handshake_timeout_ms = bed.server.config.handshake_timeout_ms = 60000;
+    bed.client.config.hold_ms = bed.server.config.hold_ms = 60000;
+}
+
+static bool all_relay(void *arg)
+{
+    unsigned open = 0;
+    for (struct conn *conn = bed.server.worker.conns; conn; conn = conn->next)
+        open += conn->state == CONN_OPEN;
+    return open == *(unsigned *)arg;
+}
+
+static void policies_in_quick_succession_reach_the_oldest_connection_too(void)
+{
+    enum { YOUNGER = WORKER_RECHECK_CHUNK + 10 };
+    static int fds[YOUNGER][2];
+    struct rlimit limit;
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max;
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    begin_patiently();
+    bed_publish(&bed);
+    int oldest = bed_dial(&bed, BED_SERVICE_IP ":80"), server = bed_accept(&bed, bed.app);
+    CU_ASSERT_TRUE_FATAL(server >= 0);
+    for (int i = 0; i < YOUNGER; i++) {
+        fds[i][0] = bed_call(&bed, BED_STRANGER);
+        bed_write(fds[i][0], "hello");
+        fds[i][1] = bed_accept(&bed, bed.app);
+    }
+    CU_ASSERT_TRUE_FATAL(bed_run(&bed, all_relay, &(unsigned){YOUNGER + 1}));
+    bed_put_deny(&bed, "/not-client", "test.mesh/ns/shop/sa/client");
+    /* Every time that a part of the connections has been asked, there is a newer policy. */
+    int64_t until = clock_now_ms() + 20 * WORKER_RECHECK_PAUSE_MS;
+    for (int i = 0; i < 100 || clock_now_ms() < until; i++) {
+        bed_put_deny(&bed, "/another", i % 2 ? "test.mesh/ns/shop/sa/x" : "test.mesh/ns/shop/sa/y");
+        bed_publish(&bed);
+        uv_run(&bed.server.worker.loop.uv, UV_RUN_NOWAIT);
+    }
+    CU_ASSERT_EQUAL(bed.server.worker.conn_count, YOUNGER);
+    CU_ASSERT_EQUAL(bed_next(&bed, server), -ECONNRESET);
+    for (int i = 0; i < YOUNGER; i++)
+        close_all(fds[i], 2);
+    close_all((int[]){oldest, server}, 2);
+    bed_deinit(&bed);
 }
 
 static unsigned unproven(void)
@@ -414,7 +471,6 @@ static unsigned unproven(void)
 /* Strangers that begin like TLS and say no more. */
 static void flood(int *fds, int count)
 {
-    bed.server.config.handshake_timeout_ms = 60000;
     for (int i = 0; i < count; i++) {
         fds[i] = bed_call(&bed, BED_STRANGER);
         send(fds[i], half_a_hello, 1, MSG_NOSIGNAL); /* in vain when it was refused */
@@ -422,17 +478,11 @@ static void flood(int *fds, int count)
     bed_settle(&bed);
 }
 
-static void close_all(int *fds, int count)
-{
-    while (count > 0)
-        close(fds[--count]);
-}
-
 static void half_open_handshakes_of_strangers_keep_nobody_else_out(void)
 {
     enum { FLOOD = 120, MAX = 100, SHARE = MAX - MAX / 8 };
     int fds[FLOOD];
-    bed_init(&bed);
+    begin_patiently();
     ceiling_init(&bed.server.ceiling, MAX);
     door_init(&bed.server.worker.door, SHARE);
     bed_publish(&bed);
@@ -459,7 +509,7 @@ static void a_flood_of_inbound_connections_leaves_outbound_its_share(void)
 {
     enum { INBOUND = 20, MAX = 16, SHARE = MAX - MAX / 8 };
     int fds[INBOUND], servers[SHARE], ends[2];
-    bed_init(&bed);
+    begin_patiently();
     ceiling_init(&bed.server.ceiling, MAX);
     bed_publish(&bed);
     for (int i = 0; i < INBOUND; i++) {
@@ -484,7 +534,7 @@ static void a_flood_of_inbound_connections_leaves_outbound_its_share(void)
 static void connections_that_wait_inbound_leave_outbound_its_places(void)
 {
     int ends[2], fds[5];
-    bed_init(&bed);
+    begin_patiently();
     bed.server.worker.holds[CONN_INBOUND].max = 4;
     for (int i = 0; i < 5; i++) /* no view yet: everybody waits */
         fds[i] = bed_call(&bed, BED_STRANGER);
@@ -526,8 +576,7 @@ static void a_root_removed_during_a_handshake_vouches_for_nobody_at_its_end(void
     static uint8_t in[TLS_HANDSHAKE_OUT_MAX], out[TLS_HANDSHAKE_OUT_MAX];
     struct spiffe_id server;
     struct err err;
-    bed_init(&bed);
-    bed.server.config.handshake_timeout_ms = 5000;
+    begin_patiently();
     bed_publish(&bed);
     CU_ASSERT_TRUE(spiffe_make(&server, "test.mesh", "shop", "server"));
     struct tls_conn *tls = tls_conn_new_client(bed.client.context, &server, 1);
@@ -605,6 +654,7 @@ int main(int argc, char **argv)
         SUITE_CASE(an_address_that_is_not_the_pod_s_is_refused),
         SUITE_CASE(an_application_that_is_not_there_is_a_reset_at_once),
         SUITE_CASE(a_rotated_certificate_leaves_live_connections_alone),
+        SUITE_CASE(policies_in_quick_succession_reach_the_oldest_connection_too),
         SUITE_CASE(half_open_handshakes_of_strangers_keep_nobody_else_out),
         SUITE_CASE(a_flood_of_inbound_connections_leaves_outbound_its_share),
         SUITE_CASE(connections_that_wait_inbound_leave_outbound_its_places),

@@ -545,7 +545,7 @@ static void stream_of_a_reader_that_stops_is_cut_and_the_others_are_served(void)
     struct world world;
     struct owner owner;
     struct stranger stranger;
-    open_world(&world, &(const struct xds_server_config){.send_deadline_ms = 300});
+    open_world(&world, &(const struct xds_server_config){.send_deadline_ms = 3000});
     open_owner(&world, &owner);
     publish_many(&world, 10000, 1);
     publish_many_policies(&world);
@@ -621,7 +621,7 @@ static void stream_half_closed_by_a_client_that_does_not_read_is_cut(void)
 {
     struct world world;
     struct stranger stranger;
-    open_world(&world, &(const struct xds_server_config){.send_deadline_ms = 100});
+    open_world(&world, &(const struct xds_server_config){.send_deadline_ms = 1000});
     publish_many(&world, 10000, 1);
     publish_many_policies(&world);
     open_stranger(&world, &stranger);
