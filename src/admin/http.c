@@ -41,6 +41,13 @@ static void end_oldest(struct http_listener *listener)
         end_place(oldest);
 }
 
+struct http_place *http_place_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode event)
 {
@@ -61,7 +68,10 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
         place = &listener->places[i];
         if (place->fd >= 0)
             continue;
-        *place = (struct http_place){.fd = info->connect_fd, .since_ms = clock_now_ms()};
+        int64_t now_ms = clock_now_ms();
+        *place = (struct http_place){.fd = info->connect_fd,
+                                     .since_ms = now_ms,
+                                     .until_ms = now_ms + ADMIN_HTTP_DEADLINE_MS};
         *context = place;
         listener->place_count++;
         return;
@@ -89,7 +99,7 @@ static bool check_places(struct http_listener *listener, int64_t now_ms)
         struct http_place *place = &listener->places[i];
         if (place->fd < 0 || place->ended)
             continue;
-        if (now_ms - place->since_ms >= ADMIN_HTTP_DEADLINE_MS || gave_up(place))
+        if (now_ms >= place->until_ms || gave_up(place))
             end_place(place);
     }
     return listener->place_count > 0;
@@ -211,6 +221,7 @@ enum err_code admin_http_start(struct admin_http **out, const struct admin_http_
         struct http_listener *listener = &http->listeners[i];
         listener->routes = listens[i].routes;
         listener->arg = listens[i].arg;
+        listener->body_max = listens[i].body_max ? listens[i].body_max : ADMIN_HTTP_BODY_MAX;
         code = http_listen_open(listener, &listens[i], err);
         if (code == ERR_OK)
             code = start_daemon(listener, err);
