@@ -92,6 +92,13 @@ struct tls_conn *tls_conn_new_client_dns(struct tls_context *context, const char
     return NULL;
 }
 
+struct tls_conn *tls_conn_new_client_unverified(struct tls_context *context)
+{
+    if (!context->unverified)
+        abort();
+    return new_conn(context, false);
+}
+
 struct tls_conn *tls_conn_new_server(struct tls_context *context)
 {
     return new_conn(context, true);

@@ -60,6 +60,8 @@ struct tls_conn *tls_conn_new_client(struct tls_context *context, const struct s
 /* As client to a server with a DNS name (the control plane): roots from the context's bundle, name
  * exact (no wildcards, case ignored), no client certificate, ALPN h2. */
 struct tls_conn *tls_conn_new_client_dns(struct tls_context *context, const char *dns_name);
+/* As client that believes whoever answers: the context is from tls_context_new_unverified. */
+struct tls_conn *tls_conn_new_client_unverified(struct tls_context *context);
 /* As server that requires a client certificate from the mesh. */
 struct tls_conn *tls_conn_new_server(struct tls_context *context);
 void tls_conn_free(struct tls_conn *conn);
