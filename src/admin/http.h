@@ -21,7 +21,7 @@ struct admin_http_pending;
 struct admin_http_request;
 
 enum {
-    ADMIN_HTTP_CONNECTIONS_MAX = 64, /* for each listener */
+    ADMIN_HTTP_CONNECTIONS_MAX = 64, /* for each listener that does not say otherwise */
     ADMIN_HTTP_HEADER_MAX = 16384,   /* bytes of request line and headers, about */
     ADMIN_HTTP_BODY_MAX = 4096,      /* bytes of a request's body, unless its listener says more */
     /* What is read and thrown away of a body that is over such a listener's limit: a client that is
@@ -60,7 +60,9 @@ struct admin_http_listen {
     const char *unix_path; /* mode 0600; a stale file is replaced, a missing folder made (0700) */
     int fd;                /* a listening socket; taken on success */
     struct addr_port address; /* an ip of length 0: every address, IPv6 and IPv4; port 0: any */
+    unsigned connections_max; /* at once; 0: ADMIN_HTTP_CONNECTIONS_MAX */
     size_t body_max;          /* bytes of a request's body; 0: ADMIN_HTTP_BODY_MAX */
+    size_t bodies_max; /* of all bodies at once, by their lengths: over it is a 503; 0: any */
 };
 
 /* Listens on all `count` places and starts the thread. ERR_SYSTEM with a sentence that names the

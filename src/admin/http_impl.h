@@ -23,12 +23,13 @@ struct http_listener {
     void *arg;
     int fd; /* before the daemon has it, else -1 */
     int epoll_fd;
-    size_t body_max;
+    size_t body_max, bodies_max;
+    size_t bodies; /* bytes reserved for bodies now */
     char *unix_path;
     dev_t device;
     ino_t inode;
-    unsigned place_count;
-    struct http_place places[ADMIN_HTTP_CONNECTIONS_MAX];
+    unsigned place_count, places_max;
+    struct http_place *places; /* places_max of them */
 };
 
 struct admin_http {

@@ -92,10 +92,16 @@ static bool body_is_acceptable(struct MHD_Connection *connection,
         return false;
     }
     bool discard = listener->body_max > ADMIN_HTTP_BODY_MAX && *length <= ADMIN_HTTP_DISCARD_MAX;
-    if (*length <= listener->body_max || discard)
-        return true;
-    refuse_large_body(listener, response);
-    return false;
+    if (*length > listener->body_max && !discard) {
+        refuse_large_body(listener, response);
+        return false;
+    }
+    if (*length <= listener->body_max && *length > listener->bodies_max - listener->bodies) {
+        admin_http_error(response, 503, "requests of %zu bytes are being read already",
+                         listener->bodies);
+        return false;
+    }
+    return true;
 }
 
 /* The first call, when the headers are there. Queues a refusal, or makes the request. */
@@ -122,8 +128,11 @@ static enum MHD_Result begin(struct http_listener *listener, struct MHD_Connecti
     request->connection = connection;
     request->listener = listener;
     request->route = route;
-    request->body_size = length;
     request->too_large = length > listener->body_max;
+    if (!request->too_large) {
+        request->body_size = length;
+        listener->bodies += length;
+    }
     *context = request;
     return MHD_YES;
 }
@@ -182,6 +191,7 @@ void http_request_completed(void *cls, struct MHD_Connection *connection, void *
     struct admin_http_request *request = *context;
     if (!request)
         return;
+    request->listener->bodies -= request->body_size;
     if (request->pending) {
         struct admin_http_response unsent = {0};
         http_defer_take(request, &unsent);

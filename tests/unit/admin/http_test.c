@@ -212,6 +212,35 @@ static void a_listeners_own_ceiling_holds_and_its_refusal_reaches_who_is_still_s
     admin_http_stop(http);
 }
 
+static void bodies_that_are_held_together_have_a_ceiling(void)
+{
+    static const char begun[] = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\nz";
+    static const char more[] = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nok";
+    struct admin_http *http = NULL;
+    const struct admin_http_listen listens[] = {
+        {.routes = routes, .address = any_port, .bodies_max = 3001}};
+    CU_ASSERT_EQUAL_FATAL(admin_http_start(&http, listens, 1, NULL), ERR_OK);
+    uint16_t port = admin_http_port(http, 0);
+    int fd = web_connect(port);
+    web_send(fd, begun, strlen(begun));
+    int status = 200;
+    for (int i = 0; i < 1000 && status == 200; i++) { /* until the server has seen the first one */
+        char *answer = web_ask(port, more);
+        status = web_status(answer);
+        free(answer);
+    }
+    CU_ASSERT_EQUAL(status, 503);
+    expect(port, more, 503, "{\"error\":\"requests of 3000 bytes are being read already\"}");
+    close(fd);
+    for (int i = 0; i < 1000 && status == 503; i++) {
+        char *answer = web_ask(port, more);
+        status = web_status(answer);
+        free(answer);
+    }
+    CU_ASSERT_EQUAL(status, 200);
+    admin_http_stop(http);
+}
+
 static void headers_and_the_path_can_be_read(void)
 {
     uint16_t port;
@@ -417,6 +446,7 @@ int main(int argc, char **argv)
         SUITE_CASE(numbers_in_a_query_are_checked),
         SUITE_CASE(a_body_up_to_the_ceiling_arrives_and_a_larger_one_is_refused),
         SUITE_CASE(a_listeners_own_ceiling_holds_and_its_refusal_reaches_who_is_still_sending),
+        SUITE_CASE(bodies_that_are_held_together_have_a_ceiling),
         SUITE_CASE(headers_and_the_path_can_be_read),
         SUITE_CASE(a_large_answer_arrives_whole),
         SUITE_CASE(garbage_is_refused_and_hurts_nobody),
