@@ -14,6 +14,7 @@ import threading
 import unittest
 
 import jsonpatch
+import yaml
 
 from case import ASAN, fewer, main
 from certs import Authority
@@ -142,6 +143,18 @@ class Patch(InjectorCase):
                 self.assertEqual(response.get("warnings", []), case["warnings"])
                 self.assertEqual(response["patchType"], "JSONPatch")
                 self.assertEqual(patched(case["pod"], response), case["expected"])
+
+    def test_the_command_line_makes_the_same_of_them(self):
+        for name in ("plain", "rich", "classic"):
+            case = load(name)
+            argv = [os.path.join(BIN, "handfast"), "inject", "-f", "-", "--image", "handfast:test"]
+            argv += ["--kube-version", case["kube_version"]] if "kube_version" in case else []
+            for form, parse in (([], yaml.safe_load), (["--json"], json.loads)):
+                with self.subTest(pod=name, form=form):
+                    done = subprocess.run(argv + form, input=json.dumps(case["pod"]), capture_output=True, text=True)
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    self.assertEqual(parse(done.stdout), case["expected"])
+                    self.assertEqual([line.split(": warning: ")[1] for line in done.stderr.splitlines()], case["warnings"])
 
     def test_a_second_time_there_is_nothing_to_do(self):
         pod = patched(SIMPLE, self.injector.inject())
