@@ -316,7 +316,7 @@ static void on_handshake(struct handshake *handshake, enum err_code code, struct
 {
     struct probe_run *run = RUN_OF(handshake, u.handshake);
     struct handshake done = *handshake;
-    int fd;
+    int fd = -1;
     run->stage = RUN_IDLE;
     if (code == ERR_OK)
         code = start_tunnel(run, &done, &fd, err);
