@@ -18,7 +18,7 @@ from pod import HEALTH
 from process import PROXY_UID
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-HTTP, HTTPS, OLD_HTTPS, TCP, GRPC, SLOW, LOOPBACK, POD_ONLY, NOBODY = range(8000, 8009)
+HTTP, HTTPS, OLD_HTTPS, TCP, GRPC, SLOW, SLOW_TLS, LOOPBACK, POD_ONLY, NOBODY = range(8000, 8010)
 
 
 def http_get(port, path="/ok", **more):
@@ -42,6 +42,7 @@ PROBES = {
     "grpc-http": {"grpc": {"port": HTTP}},
     "slow": {**http_get(SLOW, "/"), "timeoutSeconds": 1},
     "patient": {**http_get(SLOW, "/"), "timeoutSeconds": 60},
+    "patient-tls": {**http_get(SLOW_TLS, "/", scheme="HTTPS"), "timeoutSeconds": 60},
     "loopback": http_get(LOOPBACK),
     "pod-only": http_get(POD_ONLY),
     "nobody": http_get(NOBODY),
@@ -89,6 +90,8 @@ class Probes(MeshCase):
         key, chain = authority.issue_server("nobody.checks.this", ends_s=-60)  # not even that it has expired
         cls.serve(HTTPS, tls=(chain, key))
         cls.serve(OLD_HTTPS, tls=(chain, key), version=ssl.TLSVersion.TLSv1_2)
+        cls.slow_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        cls.slow_tls.load_cert_chain(chain, key)
         cls.serve(LOOPBACK, host="127.0.0.1")
         cls.serve(POD_ONLY, host=cls.app.ip4)
         cls.tcp, cls.slow = cls.app.listen(TCP), cls.app.listen(SLOW)
@@ -235,13 +238,18 @@ class Probes(MeshCase):
         self.assertEqual(len(self.web.seen), before)
 
     @needs_mesh
-    def test_zz_the_proxy_ends_while_a_probe_is_under_way(self):
-        with self.kubelet.connect(self.app.ip4, HEALTH) as sock:
-            sock.sendall(b"GET /app-health/patient/readyz HTTP/1.1\r\nHost: x\r\n\r\n")
-            held, _ = self.slow.accept()
-            self.assertEqual(self.app.proxy.stop(), 0)
-            held.close()
-            self.app.start_proxy(app_probes=self.table)
+    def test_zz_the_proxy_ends_while_probes_are_under_way(self):
+        with self.app.listen(SLOW_TLS) as listening:
+            plain, tls = (self.kubelet.connect(self.app.ip4, HEALTH) for _ in range(2))
+            plain.sendall(b"GET /app-health/patient/readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+            tls.sendall(b"GET /app-health/patient-tls/readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+            held = self.slow.accept()[0]
+            held_tls = self.slow_tls.wrap_socket(listening.accept()[0], server_side=True)
+            self.assertTrue(held_tls.recv(100).startswith(b"GET / HTTP/1.1\r\n"))
+            self.assertEqual(self.app.proxy.stop(), 0)  # though neither application says or closes anything
+            for sock in (held, held_tls, plain, tls):
+                sock.close()
+        self.app.start_proxy(app_probes=self.table)
 
 
 class Unready(MeshCase):
