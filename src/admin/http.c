@@ -17,9 +17,9 @@ enum {
     LISTENERS_MAX = 8,
     STACK_BYTES = 256 * 1024,
     TICK_MS = 250, /* how often deadlines are looked at, while there is a connection */
-    /* From so many on, the oldest connection goes when one comes: libmicrohttpd accepts up to ten
-     * before we see the next event. */
-    CROWDED = ADMIN_HTTP_CONNECTIONS_MAX - 16
+    /* When no more than so many places are left, the oldest connection goes when one comes:
+     * libmicrohttpd accepts up to ten before we see the next event. */
+    PLACES_SPARE = 16
 };
 
 /* The daemon sees the end of the connection and frees it; we only pull. */
@@ -32,13 +32,20 @@ static void end_place(struct http_place *place)
 static void end_oldest(struct http_listener *listener)
 {
     struct http_place *oldest = NULL;
-    for (unsigned i = 0; i < ADMIN_HTTP_CONNECTIONS_MAX; i++) {
+    for (unsigned i = 0; i < listener->places_max; i++) {
         struct http_place *place = &listener->places[i];
         if (place->fd >= 0 && !place->ended && (!oldest || place->since_ms < oldest->since_ms))
             oldest = place;
     }
     if (oldest)
         end_place(oldest);
+}
+
+struct http_place *http_place_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
 }
 
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
@@ -55,13 +62,16 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
     }
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (listener->place_count >= CROWDED)
+    if (listener->place_count + PLACES_SPARE >= listener->places_max)
         end_oldest(listener);
-    for (unsigned i = 0; i < ADMIN_HTTP_CONNECTIONS_MAX && info; i++) {
+    for (unsigned i = 0; i < listener->places_max && info; i++) {
         place = &listener->places[i];
         if (place->fd >= 0)
             continue;
-        *place = (struct http_place){.fd = info->connect_fd, .since_ms = clock_now_ms()};
+        int64_t now_ms = clock_now_ms();
+        *place = (struct http_place){.fd = info->connect_fd,
+                                     .since_ms = now_ms,
+                                     .until_ms = now_ms + ADMIN_HTTP_DEADLINE_MS};
         *context = place;
         listener->place_count++;
         return;
@@ -85,11 +95,11 @@ static bool gave_up(struct http_place *place)
 /* Ends what is overdue; true while there are connections. */
 static bool check_places(struct http_listener *listener, int64_t now_ms)
 {
-    for (unsigned i = 0; i < ADMIN_HTTP_CONNECTIONS_MAX && listener->place_count; i++) {
+    for (unsigned i = 0; i < listener->places_max && listener->place_count; i++) {
         struct http_place *place = &listener->places[i];
         if (place->fd < 0 || place->ended)
             continue;
-        if (now_ms - place->since_ms >= ADMIN_HTTP_DEADLINE_MS || gave_up(place))
+        if (now_ms >= place->until_ms || gave_up(place))
             end_place(place);
     }
     return listener->place_count > 0;
@@ -136,11 +146,10 @@ static enum err_code start_daemon(struct http_listener *listener, struct err *er
 {
     listener->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, http_request_handle, listener,
-        MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)ADMIN_HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)ADMIN_HTTP_HEADER_MAX, MHD_OPTION_NOTIFY_COMPLETED, http_request_completed,
-        listener, MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_CONNECTION_LIMIT, listener->places_max,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)ADMIN_HTTP_HEADER_MAX,
+        MHD_OPTION_NOTIFY_COMPLETED, http_request_completed, listener, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, listener, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     const union MHD_DaemonInfo *info =
         listener->daemon ? MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
     if (!info)
@@ -173,6 +182,7 @@ static void close_all(struct admin_http *http)
         if (http->listeners[i].daemon)
             MHD_stop_daemon(http->listeners[i].daemon);
         http_listen_close(&http->listeners[i]);
+        free(http->listeners[i].places);
     }
     if (http->wake_fd >= 0)
         close(http->wake_fd);
@@ -190,10 +200,19 @@ static struct admin_http *allocate(unsigned count)
         struct http_listener *listener = &http->listeners[i];
         listener->http = http;
         listener->fd = -1;
-        for (unsigned place = 0; place < ADMIN_HTTP_CONNECTIONS_MAX; place++)
-            listener->places[place].fd = -1;
     }
     return http;
+}
+
+static enum err_code make_places(struct http_listener *listener, unsigned max, struct err *err)
+{
+    listener->places_max = max ? max : ADMIN_HTTP_CONNECTIONS_MAX;
+    listener->places = calloc(listener->places_max, sizeof *listener->places);
+    if (!listener->places)
+        return err_set(err, ERR_NO_MEMORY, "no memory for an HTTP listener");
+    for (unsigned i = 0; i < listener->places_max; i++)
+        listener->places[i].fd = -1;
+    return ERR_OK;
 }
 
 enum err_code admin_http_start(struct admin_http **out, const struct admin_http_listen *listens,
@@ -211,7 +230,11 @@ enum err_code admin_http_start(struct admin_http **out, const struct admin_http_
         struct http_listener *listener = &http->listeners[i];
         listener->routes = listens[i].routes;
         listener->arg = listens[i].arg;
-        code = http_listen_open(listener, &listens[i], err);
+        listener->body_max = listens[i].body_max ? listens[i].body_max : ADMIN_HTTP_BODY_MAX;
+        listener->bodies_max = listens[i].bodies_max ? listens[i].bodies_max : SIZE_MAX;
+        code = make_places(listener, listens[i].connections_max, err);
+        if (code == ERR_OK)
+            code = http_listen_open(listener, &listens[i], err);
         if (code == ERR_OK)
             code = start_daemon(listener, err);
     }

@@ -21,11 +21,15 @@ struct admin_http_pending;
 struct admin_http_request;
 
 enum {
-    ADMIN_HTTP_CONNECTIONS_MAX = 64, /* for each listener */
+    ADMIN_HTTP_CONNECTIONS_MAX = 64, /* for each listener that does not say otherwise */
     ADMIN_HTTP_HEADER_MAX = 16384,   /* bytes of request line and headers, about */
-    ADMIN_HTTP_BODY_MAX = 4096,      /* bytes of a request's body */
-    ADMIN_HTTP_DEADLINE_MS = 10000,  /* from accept to the end of the answer */
-    ADMIN_HTTP_DEFER_MAX_MS = 4000   /* a deferred answer that is late becomes a 504 */
+    ADMIN_HTTP_BODY_MAX = 4096,      /* bytes of a request's body, unless its listener says more */
+    /* What is read and thrown away of a body that is over such a listener's limit: a client that is
+     * still sending would not get to read the 413. */
+    ADMIN_HTTP_DISCARD_MAX = 16 << 20,
+    ADMIN_HTTP_DEADLINE_MS = 10000,     /* from accept to the end of the answer */
+    ADMIN_HTTP_DEFER_MAX_MS = 4000,     /* a deferred answer that is late becomes a 504 ... */
+    ADMIN_HTTP_PATIENCE_MAX_MS = 300000 /* ... but for admin_http_defer_for */
 };
 
 struct admin_http_response {
@@ -56,6 +60,9 @@ struct admin_http_listen {
     const char *unix_path; /* mode 0600; a stale file is replaced, a missing folder made (0700) */
     int fd;                /* a listening socket; taken on success */
     struct addr_port address; /* an ip of length 0: every address, IPv6 and IPv4; port 0: any */
+    unsigned connections_max; /* at once; 0: ADMIN_HTTP_CONNECTIONS_MAX */
+    size_t body_max;          /* bytes of a request's body; 0: ADMIN_HTTP_BODY_MAX */
+    size_t bodies_max; /* of all bodies at once, by their lengths: over it is a 503; 0: any */
 };
 
 /* Listens on all `count` places and starts the thread. ERR_SYSTEM with a sentence that names the
@@ -71,6 +78,10 @@ void admin_http_stop(struct admin_http *http);
 /* --- for handlers -------------------------------------------------------------------------------
  */
 
+/* The path of the request's route; as long as the routes. */
+const char *admin_http_path(const struct admin_http_request *request);
+/* The value of a header, borrowed until the handler returns, or NULL. */
+const char *admin_http_header(const struct admin_http_request *request, const char *name);
 /* The value of a query parameter, decoded, borrowed until the handler returns; NULL when absent,
  * "" when it has no value. */
 const char *admin_http_query(const struct admin_http_request *request, const char *name);
@@ -93,8 +104,12 @@ void admin_http_error(struct admin_http_response *response, unsigned status, con
 /* Puts the answer off: the handler returns without touching `response`, and whoever gets the
  * pending object calls admin_http_finish exactly once, whatever happens. NULL without memory. */
 struct admin_http_pending *admin_http_defer(struct admin_http_request *request);
+/* The same for an answer that may take up to `limit_ms`, at most ADMIN_HTTP_PATIENCE_MAX_MS; the
+ * connection's own deadline moves along. */
+struct admin_http_pending *admin_http_defer_for(struct admin_http_request *request,
+                                                int64_t limit_ms);
 /* Gives the answer; takes response->body and `pending`. Any thread; never blocks on the server.
- * When the client or the server has gone, or ADMIN_HTTP_DEFER_MAX_MS passed, it is dropped. */
+ * When the client or the server has gone, or its time is over, it is dropped. */
 void admin_http_finish(struct admin_http_pending *pending, struct admin_http_response *response);
 
 #endif

@@ -22,13 +22,30 @@ struct admin_http_pending {
     /* the server's thread */
     struct admin_http_request *request;
     struct admin_http_pending *next, **link;
-    int64_t deadline_ms;
+    int64_t limit_ms, deadline_ms;
     bool resumed;
 };
 
 struct admin_http_pending *admin_http_defer(struct admin_http_request *request)
 {
+    return admin_http_defer_for(request, ADMIN_HTTP_DEFER_MAX_MS);
+}
+
+/* The connection lives longer than its answer may take, so that there is time to send a 504. */
+static void extend_place(struct admin_http_request *request, int64_t limit_ms)
+{
+    struct http_place *place = http_place_of(request->connection);
+    int64_t until_ms = clock_now_ms() + limit_ms + ADMIN_HTTP_DEADLINE_MS;
+    if (place && limit_ms > ADMIN_HTTP_DEFER_MAX_MS && until_ms > place->until_ms)
+        place->until_ms = until_ms;
+}
+
+struct admin_http_pending *admin_http_defer_for(struct admin_http_request *request,
+                                                int64_t limit_ms)
+{
     struct admin_http *http = request->listener->http;
+    if (limit_ms > ADMIN_HTTP_PATIENCE_MAX_MS)
+        limit_ms = ADMIN_HTTP_PATIENCE_MAX_MS;
     struct admin_http_pending *pending = calloc(1, sizeof *pending);
     if (!pending || request->pending) {
         free(pending);
@@ -38,7 +55,9 @@ struct admin_http_pending *admin_http_defer(struct admin_http_request *request)
     pending->http = http;
     pending->refs = 2;
     pending->request = request;
-    pending->deadline_ms = clock_now_ms() + ADMIN_HTTP_DEFER_MAX_MS;
+    pending->limit_ms = limit_ms;
+    pending->deadline_ms = clock_now_ms() + limit_ms;
+    extend_place(request, limit_ms);
     pending->next = http->pending;
     pending->link = &http->pending;
     if (pending->next)
@@ -96,9 +115,9 @@ static bool let_go(struct admin_http_pending *pending, struct admin_http_respons
 
 void http_defer_take(struct admin_http_request *request, struct admin_http_response *response)
 {
+    long long limit_ms = request->pending->limit_ms;
     if (!let_go(request->pending, response))
-        admin_http_error(response, 504, "the answer was not ready within %d ms",
-                         ADMIN_HTTP_DEFER_MAX_MS);
+        admin_http_error(response, 504, "the answer was not ready within %lld ms", limit_ms);
 }
 
 bool http_defer_run(struct admin_http *http, int64_t now_ms)

@@ -13,7 +13,7 @@
 struct http_place {
     int fd; /* -1: free */
     bool ended, answering, half_closed;
-    int64_t since_ms;
+    int64_t since_ms, until_ms;
 };
 
 struct http_listener {
@@ -23,11 +23,13 @@ struct http_listener {
     void *arg;
     int fd; /* before the daemon has it, else -1 */
     int epoll_fd;
+    size_t body_max, bodies_max;
+    size_t bodies; /* bytes reserved for bodies now */
     char *unix_path;
     dev_t device;
     ino_t inode;
-    unsigned place_count;
-    struct http_place places[ADMIN_HTTP_CONNECTIONS_MAX];
+    unsigned place_count, places_max;
+    struct http_place *places; /* places_max of them */
 };
 
 struct admin_http {
@@ -44,8 +46,9 @@ struct admin_http_request {
     struct http_listener *listener;
     const struct admin_http_route *route;
     struct admin_http_pending *pending; /* the request's reference, or NULL */
-    char *body;
-    size_t body_len;
+    char *body;                         /* of body_size bytes and a null, once some have come */
+    size_t body_len, body_size;
+    bool too_large; /* the body is thrown away */
 };
 
 /* http_listen.c: opens the socket of `listen` into listener->fd; ERR_SYSTEM, ERR_BUSY, ERR_INVALID.
@@ -54,6 +57,9 @@ enum err_code http_listen_open(struct http_listener *listener,
                                const struct admin_http_listen *listen, struct err *err);
 /* Closes a socket that no daemon took and removes the socket file if it is still ours. */
 void http_listen_close(struct http_listener *listener);
+
+/* The place of a connection, or NULL. */
+struct http_place *http_place_of(struct MHD_Connection *connection);
 
 /* http_request.c: libmicrohttpd's callbacks. */
 enum MHD_Result http_request_handle(void *listener, struct MHD_Connection *connection,

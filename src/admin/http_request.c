@@ -1,7 +1,7 @@
 /* One request: find the route, read the body, let the handler answer, send and close.
  *
  * Refused before a handler sees it: an unknown path (404), another method (405), a missing
- * parameter (400), a body over ADMIN_HTTP_BODY_MAX (413) or of unknown length (411). What is not
+ * parameter (400), a body over its listener's limit (413) or of unknown length (411). What is not
  * HTTP at all, libmicrohttpd answers with 400 or closes. */
 #include <ctype.h>
 #include <errno.h>
@@ -18,9 +18,7 @@ static struct admin_http_response fresh_response(void)
 /* From here on the end of the client's sending side means nothing: it may wait for the answer. */
 static void mark_answering(struct MHD_Connection *connection)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    struct http_place *place = info ? info->socket_context : NULL;
+    struct http_place *place = http_place_of(connection);
     if (place)
         place->answering = true;
 }
@@ -76,16 +74,31 @@ static const char *header(struct MHD_Connection *connection, const char *name)
     return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
 }
 
+static void refuse_large_body(const struct http_listener *listener,
+                              struct admin_http_response *response)
+{
+    admin_http_error(response, 413, "the body is over %zu bytes", listener->body_max);
+}
+
+/* True when the body, of *length bytes, is to be read, be it to throw it away. */
 static bool body_is_acceptable(struct MHD_Connection *connection,
+                               const struct http_listener *listener, size_t *length,
                                struct admin_http_response *response)
 {
-    const char *length = header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    const char *text = header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    *length = text ? strtoull(text, NULL, 10) : 0;
     if (header(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING)) {
         admin_http_error(response, 411, "a body needs a Content-Length");
         return false;
     }
-    if (length && strtoull(length, NULL, 10) > ADMIN_HTTP_BODY_MAX) {
-        admin_http_error(response, 413, "the body is over %d bytes", ADMIN_HTTP_BODY_MAX);
+    bool discard = listener->body_max > ADMIN_HTTP_BODY_MAX && *length <= ADMIN_HTTP_DISCARD_MAX;
+    if (*length > listener->body_max && !discard) {
+        refuse_large_body(listener, response);
+        return false;
+    }
+    if (*length <= listener->body_max && *length > listener->bodies_max - listener->bodies) {
+        admin_http_error(response, 503, "requests of %zu bytes are being read already",
+                         listener->bodies);
         return false;
     }
     return true;
@@ -96,11 +109,12 @@ static enum MHD_Result begin(struct http_listener *listener, struct MHD_Connecti
                              const char *path, const char *method, void **context)
 {
     const char *allow = NULL;
+    size_t length;
     struct admin_http_response response = fresh_response();
     struct admin_http_request probe = {.connection = connection};
     const struct admin_http_route *route =
         find_route(listener->routes, method, path, &allow, &response);
-    if (!route || !body_is_acceptable(connection, &response))
+    if (!route || !body_is_acceptable(connection, listener, &length, &response))
         return send_response(connection, &response, allow);
     const char *value = route->needs ? admin_http_query(&probe, route->needs) : "-";
     if (!value || !*value) {
@@ -114,16 +128,23 @@ static enum MHD_Result begin(struct http_listener *listener, struct MHD_Connecti
     request->connection = connection;
     request->listener = listener;
     request->route = route;
+    request->too_large = length > listener->body_max;
+    if (!request->too_large) {
+        request->body_size = length;
+        listener->bodies += length;
+    }
     *context = request;
     return MHD_YES;
 }
 
 static bool body_append(struct admin_http_request *request, const char *data, size_t len)
 {
-    if (len > ADMIN_HTTP_BODY_MAX - request->body_len)
+    if (request->too_large)
+        return true;
+    if (len > request->body_size - request->body_len)
         return false;
     if (!request->body)
-        request->body = calloc(1, ADMIN_HTTP_BODY_MAX + 1);
+        request->body = calloc(1, request->body_size + 1);
     if (!request->body)
         return false;
     memcpy(request->body + request->body_len, data, len);
@@ -149,6 +170,8 @@ enum MHD_Result http_request_handle(void *cls, struct MHD_Connection *connection
     struct admin_http_response response = fresh_response();
     if (request->pending) {
         http_defer_take(request, &response);
+    } else if (request->too_large) {
+        refuse_large_body(listener, &response);
     } else {
         request->route->handle(listener->arg, request, &response);
         if (request->pending) {
@@ -168,6 +191,7 @@ void http_request_completed(void *cls, struct MHD_Connection *connection, void *
     struct admin_http_request *request = *context;
     if (!request)
         return;
+    request->listener->bodies -= request->body_size;
     if (request->pending) {
         struct admin_http_response unsent = {0};
         http_defer_take(request, &unsent);
@@ -176,6 +200,16 @@ void http_request_completed(void *cls, struct MHD_Connection *connection, void *
     free(request->body);
     free(request);
     *context = NULL;
+}
+
+const char *admin_http_path(const struct admin_http_request *request)
+{
+    return request->route->path;
+}
+
+const char *admin_http_header(const struct admin_http_request *request, const char *name)
+{
+    return header(request->connection, name);
 }
 
 const char *admin_http_query(const struct admin_http_request *request, const char *name)

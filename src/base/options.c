@@ -50,6 +50,16 @@ static const struct option_spec *find(const struct option_spec *specs, const cha
     return NULL;
 }
 
+/* "-f" of a row that has a letter; a number below zero, or "-", is a word. */
+static const struct option_spec *find_letter(const struct option_spec *specs, const char *word)
+{
+    for (; specs->name; specs++) {
+        if (specs->letter && word[0] == '-' && word[1] == specs->letter && word[2] == 0)
+            return specs;
+    }
+    return NULL;
+}
+
 static enum err_code read_environment(const struct option_spec *specs, struct err *err)
 {
     for (; specs->name; specs++) {
@@ -58,6 +68,40 @@ static enum err_code read_environment(const struct option_spec *specs, struct er
             return as_usage(err);
     }
     return ERR_OK;
+}
+
+/* The row that `word` names, and the value behind its "=", or NULL. NULL: there is none. */
+static const struct option_spec *find_option(const struct option_spec *specs, const char *word,
+                                             const char **value)
+{
+    const struct option_spec *spec = find_letter(specs, word);
+    *value = NULL;
+    if (spec)
+        return spec;
+    size_t len = strcspn(word + 2, "=");
+    if (word[2 + len] == '=')
+        *value = word + 3 + len;
+    return find(specs, word + 2, len);
+}
+
+/* Takes the option that argv[*i] is, and the word behind it if that is its value. */
+static enum err_code take_option(const struct option_spec *specs, int argc, char **argv, int *i,
+                                 struct err *err)
+{
+    char from[80];
+    const char *value;
+    const struct option_spec *spec = find_option(specs, argv[*i], &value);
+    if (!spec)
+        return err_set(err, ERR_USAGE, "unknown option '%.60s' (--help lists them)", argv[*i]);
+    if (spec->kind == OPTION_FLAG && value)
+        return err_set(err, ERR_USAGE, "--%s takes no value", spec->name);
+    if (spec->kind != OPTION_FLAG && !value) {
+        if (*i + 1 == argc)
+            return err_set(err, ERR_USAGE, "--%s needs a value (%s)", spec->name, spec->value);
+        value = argv[++*i];
+    }
+    snprintf(from, sizeof from, "--%s", spec->name);
+    return apply(spec, value, from, err) == ERR_OK ? ERR_OK : as_usage(err);
 }
 
 enum err_code options_parse(const struct option_spec *specs, int argc, char **argv,
@@ -69,32 +113,16 @@ enum err_code options_parse(const struct option_spec *specs, int argc, char **ar
         return ERR_USAGE;
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i];
-        if (only_words || strncmp(word, "--", 2) != 0) {
-            if (used == room)
-                return err_set(err, ERR_USAGE, "unexpected argument '%.60s'", word);
-            words[used++] = word;
-            continue;
-        }
-        if (word[2] == 0) {
+        if (!only_words && strcmp(word, "--") == 0) {
             only_words = true;
-            continue;
+        } else if (!only_words && (strncmp(word, "--", 2) == 0 || find_letter(specs, word))) {
+            if (take_option(specs, argc, argv, &i, err) != ERR_OK)
+                return ERR_USAGE;
+        } else if (used == room) {
+            return err_set(err, ERR_USAGE, "unexpected argument '%.60s'", word);
+        } else {
+            words[used++] = word;
         }
-        size_t len = strcspn(word + 2, "=");
-        const struct option_spec *spec = find(specs, word + 2, len);
-        if (!spec)
-            return err_set(err, ERR_USAGE, "unknown option '%.60s' (--help lists them)", word);
-        const char *value = word[2 + len] == '=' ? word + 3 + len : NULL;
-        if (spec->kind == OPTION_FLAG && value)
-            return err_set(err, ERR_USAGE, "--%s takes no value", spec->name);
-        if (spec->kind != OPTION_FLAG && !value) {
-            if (i + 1 == argc)
-                return err_set(err, ERR_USAGE, "--%s needs a value (%s)", spec->name, spec->value);
-            value = argv[++i];
-        }
-        char from[80];
-        snprintf(from, sizeof from, "--%s", spec->name);
-        if (apply(spec, value, from, err) != ERR_OK)
-            return as_usage(err);
     }
     if (word_count)
         *word_count = used;
@@ -117,6 +145,8 @@ void options_print(const struct option_spec *specs)
         snprintf(left, sizeof left, "--%s%s%s", specs->name, specs->value ? " " : "",
                  specs->value ? specs->value : "");
         printf("  %-30s %s", left, specs->help);
+        if (specs->letter)
+            printf(" (-%c)", specs->letter);
         if (specs->kind == OPTION_INT)
             printf(" (default %lld)", (long long)*specs->to.integer);
         if (specs->kind == OPTION_STR && *specs->to.str)

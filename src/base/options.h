@@ -1,6 +1,6 @@
-/* Command lines from a table: the same rows parse the options and print the help. Long options
- * only, "--name value" or
- * "--name=value"; an option may also be given in the environment. */
+/* Command lines from a table: the same rows parse the options and print the help. Long options,
+ * "--name value" or "--name=value", and a letter for those that people know by one; an option may
+ * also be given in the environment. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
@@ -13,6 +13,7 @@ enum option_kind { OPTION_FLAG, OPTION_STR, OPTION_INT, OPTION_CALL };
 
 struct option_spec {
     const char *name;  /* without the dashes; NULL ends the table */
+    char letter;       /* "-f VALUE" means the same; 0: there is none */
     const char *value; /* what the help calls the value, "PORT"; NULL for a flag */
     const char *help;  /* one line */
     const char *env;   /* environment variable read when the option is absent, or NULL */

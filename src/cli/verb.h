@@ -6,13 +6,14 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "injector/settings.h"
 
 /* The exit statuses, which scripts rely on. */
 enum {
     VERB_DONE = 0,
     VERB_FAILED = 1,
     VERB_USAGE = 2,
-    VERB_NOT_READY = 3 /* status only: the proxy answered, and is starting or draining */
+    VERB_NOT_READY = 3 /* status, wait: the proxy is starting or draining */
 };
 
 struct verb_options {
@@ -23,6 +24,11 @@ struct verb_options {
     /* token */
     const char *state, *service_account, *audience;
     int64_t ttl_s;
+    /* wait, outlive */
+    int64_t timeout_s, at_least_s, at_most_s;
+    /* inject */
+    const char *file;
+    struct settings *settings;
 };
 
 struct verb {
@@ -33,6 +39,9 @@ struct verb {
         VERB_TAKES_SOCKET = 1,
         VERB_TAKES_LIMIT = 2,
         VERB_TAKES_TOKEN = 4,
+        VERB_TAKES_TIMEOUT = 8,
+        VERB_TAKES_SPAN = 16,
+        VERB_TAKES_INJECT = 32,
     } takes;
     /* Prints the answer to stdout and returns an exit status. Other than VERB_DONE and
      * VERB_NOT_READY it leaves a sentence in `err`. */
@@ -46,6 +55,9 @@ int verb_config(const struct verb_options *options, struct err *err);
 int verb_log_level(const struct verb_options *options, struct err *err);
 int verb_drain(const struct verb_options *options, struct err *err);
 int verb_token(const struct verb_options *options, struct err *err);
+int verb_wait(const struct verb_options *options, struct err *err);
+int verb_outlive(const struct verb_options *options, struct err *err);
+int verb_inject(const struct verb_options *options, struct err *err);
 int verb_version(const struct verb_options *options, struct err *err);
 
 /* What main does: parses, runs, says on stderr what failed. Returns the exit status. */

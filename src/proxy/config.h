@@ -35,6 +35,7 @@ struct config {
     int64_t workers; /* 0: by CPU quota */
     int64_t outbound_port, inbound_port, metrics_port, health_port;
     const char *admin_socket;
+    const char *app_probes; /* see probe_table.h; NULL: none */
 
     /* deadlines */
     int64_t handshake_timeout_ms, connect_timeout_ms, user_timeout_ms, hold_ms, plaintext_wait_ms;

@@ -38,10 +38,12 @@ static struct program {
     unsigned closing; /* handles of the main loop that are not closed yet */
     struct control control;
     struct drain drain;
+    struct probes probes;
     struct ops ops;
 } program;
 
-/* --- the end, step by step: HTTP, workers, control plane, the loop's handles ------------------ */
+/* --- the end, step by step: HTTP, workers, probes, control plane, handles -----------------------
+ */
 
 /* exit() joins libuv's threads, and one of them may be waiting for a name server that is dead: that
  * must not hold up the pod's end. */
@@ -88,6 +90,12 @@ static void on_control_closed(struct control *control)
     mailbox_close(&program.mailbox, on_mailbox_closed);
 }
 
+static void on_probes_closed(struct probes *probes)
+{
+    (void)probes;
+    control_close(&program.control, on_control_closed);
+}
+
 struct ended_mail {
     struct mail mail;
     struct worker *worker;
@@ -101,7 +109,7 @@ static void on_worker_gone(struct mail *mail, void *owner)
     pthread_join(worker->thread, NULL);
     worker_deinit(worker);
     if (--program.workers_running == 0)
-        control_close(&program.control, on_control_closed);
+        probes_close(&program.probes, on_probes_closed);
 }
 
 static void discard_ended(struct mail *mail)
@@ -232,6 +240,10 @@ static void wire(void)
     program.control.env = &program.env;
     program.control.stats = &program.stats;
     program.control.on_view = on_view;
+    program.probes.ip = program.config.pod_ips[0];
+    program.probes.env = &program.env;
+    program.probes.main_box = &program.mailbox;
+    program.ops.probes = &program.probes;
     program.ops.config = &program.config;
     program.ops.control = &program.control;
     program.ops.drain = &program.drain;
@@ -248,7 +260,11 @@ static enum err_code start(struct err *err)
         stats_init(&program.stats, program.registry, err) != ERR_OK || make_workers(err) != ERR_OK)
         return err->code;
     wire();
-    if (control_start(&program.control, err) != ERR_OK || ops_start(&program.ops, err) != ERR_OK)
+    if (probes_init(&program.probes, program.config.app_probes, err) != ERR_OK ||
+        control_start(&program.control, err) != ERR_OK)
+        return err->code;
+    program.probes.rpc = program.control.rpc;
+    if (ops_start(&program.ops, err) != ERR_OK)
         return err->code;
     for (; program.workers_running < program.worker_count; program.workers_running++) {
         if (worker_start(&program.workers[program.workers_running], err) != ERR_OK)

@@ -281,10 +281,24 @@ static const struct admin_http_route metrics_routes[] = {
     {"GET", "/metrics", get_metrics, NULL},
     ADMIN_HTTP_ROUTES_END,
 };
-static const struct admin_http_route health_routes[] = {
-    {"GET", "/healthz/ready", get_ready, NULL},
-    ADMIN_HTTP_ROUTES_END,
-};
+
+static void get_probe(void *arg, struct admin_http_request *request,
+                      struct admin_http_response *response)
+{
+    struct ops *ops = arg;
+    probes_ask(ops->probes, request, response);
+}
+
+static struct admin_http_route *make_health_routes(const struct probe_table *table)
+{
+    struct admin_http_route *routes = calloc(table->count + 2, sizeof *routes);
+    if (!routes)
+        return NULL;
+    routes[0] = (struct admin_http_route){"GET", "/healthz/ready", get_ready, NULL};
+    for (unsigned i = 0; i < table->count; i++)
+        routes[i + 1] = (struct admin_http_route){"GET", table->probes[i].route, get_probe, NULL};
+    return routes;
+}
 
 /* --- figures that only the main loop knows; it renders them ---------------------------------- */
 
@@ -365,19 +379,28 @@ static void collect(void *arg, struct exposition *text)
 
 enum err_code ops_start(struct ops *ops, struct err *err)
 {
+    ops->health_routes = make_health_routes(&ops->probes->table);
+    if (!ops->health_routes)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the routes of the health port");
     const struct admin_http_listen listens[] = {
         {.routes = admin_routes, .arg = ops, .unix_path = ops->config->admin_socket},
         {.routes = metrics_routes,
          .arg = ops,
          .address = {.port = (uint16_t)ops->config->metrics_port}},
-        {.routes = health_routes,
+        {.routes = ops->health_routes,
          .arg = ops,
          .address = {.port = (uint16_t)ops->config->health_port}},
     };
-    if (metrics_collect(ops->registry, collect, ops, err) != ERR_OK ||
-        metrics_collect(ops->registry, process_collect, NULL, err) != ERR_OK)
-        return err->code;
-    return admin_http_start(&ops->http, listens, sizeof listens / sizeof listens[0], err);
+    enum err_code code = metrics_collect(ops->registry, collect, ops, err);
+    if (code == ERR_OK)
+        code = metrics_collect(ops->registry, process_collect, NULL, err);
+    if (code == ERR_OK)
+        code = admin_http_start(&ops->http, listens, sizeof listens / sizeof listens[0], err);
+    if (code != ERR_OK) {
+        free(ops->health_routes);
+        ops->health_routes = NULL;
+    }
+    return code;
 }
 
 void ops_stop(struct ops *ops)
@@ -386,4 +409,6 @@ void ops_stop(struct ops *ops)
     if (ops->http)
         admin_http_stop(ops->http);
     ops->http = NULL;
+    free(ops->health_routes);
+    ops->health_routes = NULL;
 }

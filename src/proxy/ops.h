@@ -10,6 +10,7 @@
 #include "loop/mailbox.h"
 #include "proxy/control.h"
 #include "proxy/drain.h"
+#include "proxy/probes.h"
 
 enum { OPS_REASON_MAX = 64 + ERR_TEXT_MAX };
 
@@ -24,12 +25,14 @@ struct ops {
     const struct config *config;
     struct control *control;
     struct drain *drain;
+    struct probes *probes;
     struct metrics *registry;
     struct worker *workers;
     unsigned worker_count;
     struct mailbox *main_box;
     int64_t started_ms;
     struct admin_http *http;
+    struct admin_http_route *health_routes; /* own: /healthz/ready, and one for each probe */
     bool stopped;
     atomic_int state; /* enum ops_state */
     atomic_llong not_after_s;

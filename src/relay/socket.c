@@ -43,6 +43,11 @@ bool socket_prepare(int fd, const struct socket_limits *limits)
            set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
 }
 
+void socket_disarm(int fd)
+{
+    set_linger(fd, false);
+}
+
 void socket_close_reset(int fd)
 {
     set_linger(fd, true);

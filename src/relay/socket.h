@@ -16,6 +16,8 @@ struct socket_limits {
  * also the kernel's when the process is killed, is a reset. relay disarms it at a clean end. False:
  * the socket is already dead. */
 bool socket_prepare(int fd, const struct socket_limits *limits);
+/* From now on a close is a clean end, whoever does it. */
+void socket_disarm(int fd);
 /* close() as a reset, and as a clean end. */
 void socket_close_reset(int fd);
 void socket_close_clean(int fd);

@@ -107,6 +107,13 @@ struct tls_conn *tls_conn_new_client_outside(struct tls_context *context, const 
     return new_named(context, name, true);
 }
 
+struct tls_conn *tls_conn_new_client_unverified(struct tls_context *context)
+{
+    if (!context->unverified)
+        abort();
+    return new_conn(context, false);
+}
+
 struct tls_conn *tls_conn_new_server(struct tls_context *context)
 {
     return new_conn(context, true);

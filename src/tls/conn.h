@@ -64,6 +64,8 @@ struct tls_conn *tls_conn_new_client_dns(struct tls_context *context, const char
  * address `name` (RFC 9525; a wildcard may stand for the whole first label); the context is one of
  * tls_context_new_outside. */
 struct tls_conn *tls_conn_new_client_outside(struct tls_context *context, const char *name);
+/* As client that believes whoever answers: the context is from tls_context_new_unverified. */
+struct tls_conn *tls_conn_new_client_unverified(struct tls_context *context);
 /* As server that requires a client certificate from the mesh. */
 struct tls_conn *tls_conn_new_server(struct tls_context *context);
 void tls_conn_free(struct tls_conn *conn);

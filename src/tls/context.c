@@ -14,7 +14,7 @@
 #include "tls/pem.h"
 #include "tls/verify.h"
 
-static const char *const alpn_h2[] = {"h2", NULL};
+static const char *const alpn_h2[] = {"h2", NULL}, *const alpn_http[] = {"http/1.1", NULL};
 
 /* Peers' certificates, each kept once however many connections there are to that peer. One for the
  * process, like BoringSSL's own tables: connections of any context may hold the last reference. */
@@ -263,14 +263,15 @@ enum err_code tls_context_new_outside(struct tls_context **out, struct tls_bundl
     return code;
 }
 
-enum err_code tls_context_new_server(struct tls_context **out, struct tls_key *key,
-                                     const char *chain_pem, size_t chain_len, struct err *err)
+static enum err_code new_server(struct tls_context **out, struct tls_key *key,
+                                const char *chain_pem, size_t chain_len, const char *const *alpn,
+                                struct err *err)
 {
     STACK_OF(X509) *chain = NULL;
     *out = NULL;
     enum err_code code = read_chain(&chain, key->pkey, chain_pem, chain_len, err);
     if (code == ERR_OK) {
-        struct tls_context *context = new_context(SSL_VERIFY_NONE, alpn_h2);
+        struct tls_context *context = new_context(SSL_VERIFY_NONE, alpn);
         if (!context) {
             code = err_set(err, ERR_NO_MEMORY, "no memory for a TLS context");
         } else {
@@ -285,6 +286,33 @@ enum err_code tls_context_new_server(struct tls_context **out, struct tls_key *k
     }
     sk_X509_pop_free(chain, X509_free);
     return code;
+}
+
+enum err_code tls_context_new_server(struct tls_context **out, struct tls_key *key,
+                                     const char *chain_pem, size_t chain_len, struct err *err)
+{
+    return new_server(out, key, chain_pem, chain_len, alpn_h2, err);
+}
+
+enum err_code tls_context_new_https(struct tls_context **out, struct tls_key *key,
+                                    const char *chain_pem, size_t chain_len, struct err *err)
+{
+    enum err_code code = new_server(out, key, chain_pem, chain_len, alpn_http, err);
+    if (code == ERR_OK)
+        (*out)->alpn_optional = true;
+    return code;
+}
+
+enum err_code tls_context_new_unverified(struct tls_context **out, struct err *err)
+{
+    struct tls_context *context = new_context(SSL_VERIFY_PEER, alpn_http);
+    if (!context || !SSL_CTX_set_min_proto_version(context->ssl_ctx, TLS1_2_VERSION)) {
+        tls_context_unref(context);
+        return err_set(err, ERR_NO_MEMORY, "no memory for a TLS context");
+    }
+    context->alpn_optional = context->unverified = true;
+    *out = context;
+    return ERR_OK;
 }
 
 struct tls_context *tls_context_ref(struct tls_context *context)

@@ -85,6 +85,14 @@ struct tls_context *tls_context_with_bundle(const struct tls_context *context,
 enum err_code tls_context_check(const struct tls_context *context, struct err *err);
 /* True when both trust the same roots of the same domains. */
 bool tls_context_same_trust(const struct tls_context *a, const struct tls_context *b);
+/* A server context for HTTPS (the injector's 15017): as above, but ALPN http/1.1, and a client
+ * without ALPN is served, too. */
+enum err_code tls_context_new_https(struct tls_context **out, struct tls_key *key,
+                                    const char *chain_pem, size_t chain_len, struct err *err);
+/* A client context that believes every server, for tls_conn_new_client_unverified alone: probes of
+ * the pod's own application, whose certificate the kubelet would not check either. TLS 1.2 or 1.3,
+ * ALPN http/1.1. */
+enum err_code tls_context_new_unverified(struct tls_context **out, struct err *err);
 struct tls_context *tls_context_ref(struct tls_context *context);
 void tls_context_unref(struct tls_context *context);
 /* Borrowed; zeroes for a context without an identity. */

@@ -21,6 +21,8 @@ struct tls_context {
     struct tls_bundle *bundle; /* NULL for plain server TLS */
     uint8_t alpn[CONTEXT_ALPN_MAX];
     unsigned alpn_len;
+    bool alpn_optional; /* the peer need not know ALPN */
+    bool unverified;    /* a client that believes every server */
     struct tls_identity_info identity;
 };
 

@@ -34,8 +34,12 @@ class Authority:
                        f"serial={directory}/serial\ndefault_md=sha256\npolicy=p\nunique_subject=no\n"
                        "[p]\ncommonName=optional\n")
 
+    def issue_server(self, name, **options):
+        """A key and a chain for a server of this DNS name."""
+        return self.issue(f"DNS:{name}", eku="serverAuth", **options)
+
     def issue(self, *uris, begins_s=-120, ends_s=3600, eku="serverAuth,clientAuth", ca=False, usage="digitalSignature"):
-        """A key and a chain with these URI SANs: (key path, chain path)."""
+        """A key and a chain with these SANs, URIs unless they say DNS: (key path, chain path)."""
         self._count += 1
         stem = os.path.join(self.directory, f"leaf{self._count}")
         _openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x",
@@ -45,7 +49,7 @@ class Authority:
             if eku:
                 file.write(f"extendedKeyUsage={eku}\n")
             if uris:
-                file.write("subjectAltName=critical," + ",".join(f"URI:{uri}" for uri in uris) + "\n")
+                file.write("subjectAltName=critical," + ",".join(uri if uri.startswith("DNS:") else f"URI:{uri}" for uri in uris) + "\n")
         leaf = _openssl("ca", "-config", os.path.join(self.directory, "ca.conf"), "-batch", "-notext", "-rand_serial",
                         "-preserveDN", "-keyfile", self.key, "-cert", self.cert, "-in", stem + ".csr",
                         "-extfile", stem + ".ext", "-startdate", _stamp(begins_s), "-enddate", _stamp(ends_s))

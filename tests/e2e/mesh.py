@@ -19,7 +19,7 @@ from process import Process, wait_for
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.path.abspath(os.environ.get("HANDFAST_BIN", os.path.join(ROOT, "build", "release")))
 MODE = os.environ.get("HANDFAST_MODE", "mesh")  # or "direct": no proxies, the truth as the kernel tells it
-PROGRAMS = ("handfast-proxy", "handfast-control", "handfast-redirect", "handfast")
+PROGRAMS = ("handfast-proxy", "handfast-control", "handfast-redirect", "handfast-injector", "handfast")
 CONTROL_NUMBER = 250
 
 

@@ -31,6 +31,19 @@ static void defer(void *arg, struct admin_http_request *request,
     pthread_mutex_unlock(&into->lock);
 }
 
+enum { PATIENCE_MS = 60000 };
+
+static void defer_long(void *arg, struct admin_http_request *request,
+                       struct admin_http_response *response)
+{
+    (void)response;
+    struct basket *into = arg;
+    pthread_mutex_lock(&into->lock);
+    into->pending = admin_http_defer_for(request, PATIENCE_MS);
+    pthread_cond_signal(&into->filled);
+    pthread_mutex_unlock(&into->lock);
+}
+
 static void finish_with(struct admin_http_pending *pending, const char *word)
 {
     struct admin_http_response response = {.status = 200, .content_type = "application/json"};
@@ -55,9 +68,11 @@ static void plain(void *arg, struct admin_http_request *request,
 }
 
 static const struct admin_http_route routes[] = {{"GET", "/later", defer, NULL},
+                                                 {"GET", "/patient", defer_long, NULL},
                                                  {"GET", "/at-once", defer_and_finish, NULL},
                                                  {"GET", "/plain", plain, NULL},
                                                  ADMIN_HTTP_ROUTES_END};
+static const char patient[] = "GET /patient HTTP/1.1\r\nHost: x\r\n\r\n";
 static const char later[] = "GET /later HTTP/1.1\r\nHost: x\r\n\r\n";
 
 static struct admin_http *server(uint16_t *port)
@@ -138,6 +153,35 @@ static void a_late_answer_becomes_504_and_is_dropped_when_it_comes(void)
     clock_fake(0, -1);
 }
 
+/* Longer than a connection may last otherwise. */
+static void a_handler_may_ask_for_more_patience(void)
+{
+    clock_fake(1000, 1000);
+    uint16_t port;
+    struct admin_http *http = server(&port);
+    int fd = web_connect(port);
+    web_send(fd, patient, strlen(patient));
+    struct admin_http_pending *pending = take_from_basket();
+    clock_fake(1000 + PATIENCE_MS - 1, 1000);
+    expect_plain(port); /* the server's thread has looked at its deadlines */
+    finish_with(pending, "at last");
+    char *answer = web_read_all(fd, NULL);
+    CU_ASSERT_STRING_EQUAL(web_body(answer), "{\"word\":\"at last\"}");
+    free(answer);
+    close(fd);
+    fd = web_connect(port);
+    web_send(fd, patient, strlen(patient));
+    pending = take_from_basket();
+    clock_fake(1000 + 2 * PATIENCE_MS, 1000);
+    answer = web_read_all(fd, NULL);
+    CU_ASSERT_EQUAL(web_status(answer), 504);
+    free(answer);
+    finish_with(pending, "too late");
+    close(fd);
+    admin_http_stop(http);
+    clock_fake(0, -1);
+}
+
 static void a_client_that_left_is_no_harm(void)
 {
     uint16_t port;
@@ -200,6 +244,7 @@ int main(int argc, char **argv)
         SUITE_CASE(another_thread_gives_the_answer_and_others_are_served_meanwhile),
         SUITE_CASE(an_answer_may_be_finished_inside_the_handler),
         SUITE_CASE(a_late_answer_becomes_504_and_is_dropped_when_it_comes),
+        SUITE_CASE(a_handler_may_ask_for_more_patience),
         SUITE_CASE(a_client_that_left_is_no_harm),
         SUITE_CASE(stopping_drops_what_is_deferred),
         SUITE_CASE(many_answers_from_another_thread_all_arrive),

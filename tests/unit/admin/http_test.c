@@ -49,10 +49,23 @@ static void big(void *arg, struct admin_http_request *request, struct admin_http
     memset(response->body, 'x', response->body_len);
 }
 
-static const struct admin_http_route routes[] = {
-    {"GET", "/hello", hello, NULL},   {"PUT", "/level", hello, "name"},
-    {"GET", "/number", number, NULL}, {"POST", "/body", body_length, NULL},
-    {"GET", "/big", big, NULL},       ADMIN_HTTP_ROUTES_END};
+static void echo(void *arg, struct admin_http_request *request,
+                 struct admin_http_response *response)
+{
+    (void)arg;
+    char text[64];
+    const char *color = admin_http_header(request, "x-color");
+    snprintf(text, sizeof text, "%s %s", admin_http_path(request), color ? color : "none");
+    admin_http_text(response, 200, text);
+}
+
+static const struct admin_http_route routes[] = {{"GET", "/echo", echo, NULL},
+                                                 {"GET", "/hello", hello, NULL},
+                                                 {"PUT", "/level", hello, "name"},
+                                                 {"GET", "/number", number, NULL},
+                                                 {"POST", "/body", body_length, NULL},
+                                                 {"GET", "/big", big, NULL},
+                                                 ADMIN_HTTP_ROUTES_END};
 static const struct admin_http_route other_routes[] = {{"GET", "/other", hello, NULL},
                                                        ADMIN_HTTP_ROUTES_END};
 
@@ -170,6 +183,70 @@ static void a_body_up_to_the_ceiling_arrives_and_a_larger_one_is_refused(void)
            "{\"error\":\"the body is over 4096 bytes\"}");
     expect(port, "POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 411,
            "{\"error\":\"a body needs a Content-Length\"}");
+    admin_http_stop(http);
+}
+
+/* The client sends all of it before it reads. */
+static void a_listeners_own_ceiling_holds_and_its_refusal_reaches_who_is_still_sending(void)
+{
+    enum { BODY_MAX = 2 << 20, TOO_MUCH = 10 << 20 };
+    struct admin_http *http = NULL;
+    const struct admin_http_listen listens[] = {
+        {.routes = routes, .address = any_port, .body_max = BODY_MAX}};
+    CU_ASSERT_EQUAL_FATAL(admin_http_start(&http, listens, 1, NULL), ERR_OK);
+    uint16_t port = admin_http_port(http, 0);
+    char *request = malloc(TOO_MUCH + 200);
+    const size_t sizes[] = {BODY_MAX, BODY_MAX + 1, TOO_MUCH};
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        int head = sprintf(request, "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+                           sizes[i]);
+        memset(request + head, 'z', sizes[i]);
+        request[(size_t)head + sizes[i]] = 0;
+        if (i == 0)
+            expect(port, request, 200, "2097152 zzzzzzzz");
+        else
+            expect(port, request, 413, "{\"error\":\"the body is over 2097152 bytes\"}");
+    }
+    free(request);
+    expect(port, "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n", 413, NULL);
+    admin_http_stop(http);
+}
+
+static void bodies_that_are_held_together_have_a_ceiling(void)
+{
+    static const char begun[] = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\nz";
+    static const char more[] = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nok";
+    struct admin_http *http = NULL;
+    const struct admin_http_listen listens[] = {
+        {.routes = routes, .address = any_port, .bodies_max = 3001}};
+    CU_ASSERT_EQUAL_FATAL(admin_http_start(&http, listens, 1, NULL), ERR_OK);
+    uint16_t port = admin_http_port(http, 0);
+    int fd = web_connect(port);
+    web_send(fd, begun, strlen(begun));
+    int status = 200;
+    for (int i = 0; i < 1000 && status == 200; i++) { /* until the server has seen the first one */
+        char *answer = web_ask(port, more);
+        status = web_status(answer);
+        free(answer);
+    }
+    CU_ASSERT_EQUAL(status, 503);
+    expect(port, more, 503, "{\"error\":\"requests of 3000 bytes are being read already\"}");
+    close(fd);
+    for (int i = 0; i < 1000 && status == 503; i++) {
+        char *answer = web_ask(port, more);
+        status = web_status(answer);
+        free(answer);
+    }
+    CU_ASSERT_EQUAL(status, 200);
+    admin_http_stop(http);
+}
+
+static void headers_and_the_path_can_be_read(void)
+{
+    uint16_t port;
+    struct admin_http *http = server(&port);
+    expect(port, "GET /echo HTTP/1.1\r\nHost: x\r\nX-Color: blue\r\n\r\n", 200, "/echo blue");
+    expect(port, "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n", 200, "/echo none");
     admin_http_stop(http);
 }
 
@@ -368,6 +445,9 @@ int main(int argc, char **argv)
         SUITE_CASE(query_parameters_are_decoded_and_required),
         SUITE_CASE(numbers_in_a_query_are_checked),
         SUITE_CASE(a_body_up_to_the_ceiling_arrives_and_a_larger_one_is_refused),
+        SUITE_CASE(a_listeners_own_ceiling_holds_and_its_refusal_reaches_who_is_still_sending),
+        SUITE_CASE(bodies_that_are_held_together_have_a_ceiling),
+        SUITE_CASE(headers_and_the_path_can_be_read),
         SUITE_CASE(a_large_answer_arrives_whole),
         SUITE_CASE(garbage_is_refused_and_hurts_nobody),
         SUITE_CASE(headers_without_end_are_cut_off),

@@ -10,7 +10,7 @@
 enum { ENV_MAX_WORDS = 12 };
 
 static bool flag;
-static const char *name;
+static const char *name, *file_name;
 static int64_t port;
 static char seen[64];
 
@@ -28,6 +28,12 @@ static const struct option_spec specs[] = {
     OPT_STR("name", "NAME", &name, "OPTIONS_TEST_NAME", "a name"),
     OPT_INT("port", "PORT", &port, 1, 65535, "OPTIONS_TEST_PORT", "a port"),
     OPT_CALL("add", "WORD", remember, separator, "add a word"),
+    {.name = "file",
+     .letter = 'f',
+     .value = "FILE",
+     .help = "a file",
+     .kind = OPTION_STR,
+     .to.str = &file_name},
     OPT_END,
 };
 
@@ -58,6 +64,21 @@ static void values_follow_a_blank_or_an_equals_sign(void)
     CU_ASSERT_EQUAL(parse(WORDS("--name=", "--name=--json"), NULL, NULL, NULL), ERR_OK);
     CU_ASSERT_STRING_EQUAL(name, "--json");
     CU_ASSERT_FALSE(flag);
+}
+
+static void a_letter_is_short_for_its_option_and_other_dashes_are_words(void)
+{
+    const char *words[2] = {NULL, NULL};
+    unsigned count = 2;
+    file_name = NULL;
+    CU_ASSERT_EQUAL(parse(WORDS("-f", "-"), NULL, NULL, NULL), ERR_OK);
+    CU_ASSERT_STRING_EQUAL(file_name, "-");
+    CU_ASSERT_EQUAL(parse(WORDS("--file=b"), NULL, NULL, NULL), ERR_OK);
+    CU_ASSERT_STRING_EQUAL(file_name, "b");
+    CU_ASSERT_EQUAL(parse(WORDS("-", "-ff", "--", "-f"), words, &count, NULL), ERR_USAGE);
+    CU_ASSERT_EQUAL(parse(WORDS("-", "--", "-f"), words, &count, NULL), ERR_OK);
+    CU_ASSERT_STRING_EQUAL(words[1], "-f");
+    CU_ASSERT_EQUAL(parse(WORDS("-f"), NULL, NULL, NULL), ERR_USAGE);
 }
 
 static void options_left_out_keep_their_defaults(void)
@@ -170,6 +191,7 @@ int main(int argc, char **argv)
 {
     static const struct suite_case cases[] = {
         SUITE_CASE(values_follow_a_blank_or_an_equals_sign),
+        SUITE_CASE(a_letter_is_short_for_its_option_and_other_dashes_are_words),
         SUITE_CASE(options_left_out_keep_their_defaults),
         SUITE_CASE(a_callback_is_called_for_every_time),
         SUITE_CASE(what_is_wrong_is_a_sentence_and_a_usage_error),

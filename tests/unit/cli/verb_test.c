@@ -10,8 +10,9 @@
 #include "stage.h"
 #include "suite.h"
 
-static const char *const names[] = {"status",    "certs", "connections", "config",
-                                    "log-level", "drain", "token",       "version"};
+static const char *const names[] = {"status",    "certs",   "connections", "config",
+                                    "log-level", "drain",   "token",       "inject",
+                                    "wait",      "outlive", "version"};
 enum { NAME_COUNT = sizeof names / sizeof names[0] };
 
 /* Runs and checks the status; the caller frees what it gets. */
@@ -61,6 +62,10 @@ static void a_wrong_command_line_is_a_sentence_and_status_2(void)
         {{"connections", "--limit", "0"}, "--limit: '0' is not a number from 1 to 20000"},
         {{"log-level", "loud"}, "'loud' is not a log level: error, warn, info or debug [usage]"},
         {{"log-level", "info", "debug"}, "unexpected argument 'debug'"},
+        {{"inject"}, "-f FILE is needed"},
+        {{"inject", "-f", "x", "--image="}, "--image is empty"},
+        {{"inject", "-f", "x", "--proxy-cpu=much"}, "--proxy-cpu: 'much' is not valid"},
+        {{"wait", "--timeout-s", "-1"}, "--timeout-s: '-1' is not a number from 0"},
         {{"token"}, "--state DIR and --service-account NS/NAME are needed"},
         {{"token", "--state=/", "--service-account=web"}, "'web' is not namespace/name"},
         {{"token", "--state=/", "--service-account=a/b/c"}, "'a/b/c' is not namespace/name"},
@@ -189,6 +194,68 @@ static void status_says_how_many_policies_could_not_be_read(void)
     stage_close();
 }
 
+static void wait_ends_with_the_proxy_ready_or_with_its_time_over(void)
+{
+    stage_open();
+    struct outcome outcome = EXPECT(VERB_DONE, "wait");
+    CU_ASSERT_STRING_EQUAL(outcome.out, "");
+    outcome_free(&outcome);
+    outcome = EXPECT(VERB_DONE, "wait", "--json");
+    CU_ASSERT(stage_has(outcome.out, "\"state\": \"ready\""));
+    outcome_free(&outcome);
+    stage.status = "{\"state\": \"starting\", \"state_reason\": \"waiting for everything\"}";
+    outcome = EXPECT(VERB_NOT_READY, "wait", "--timeout-s", "0");
+    CU_ASSERT(stage_has(outcome.err, "after 0 s the proxy is still not ready: waiting for every"));
+    outcome_free(&outcome);
+    outcome = EXPECT(VERB_NOT_READY, "wait", "--timeout-s", "0", "--admin-socket", "/nowhere");
+    CU_ASSERT(stage_has(outcome.err, "still not ready: "));
+    CU_ASSERT(stage_has(outcome.err, "/nowhere"));
+    outcome_free(&outcome);
+    stage_close();
+}
+
+static void outlive_waits_no_longer_than_it_may(void)
+{
+    struct outcome outcome = EXPECT(VERB_DONE, "outlive", "--at-most-s", "0");
+    CU_ASSERT(stage_has(outcome.out, "waited 0.0 s, "));
+    outcome_free(&outcome);
+    outcome = EXPECT(VERB_DONE, "outlive", "--at-most-s", "0", "--json");
+    CU_ASSERT(stage_has(outcome.out, "\"sockets_left\": "));
+    outcome_free(&outcome);
+}
+
+static void inject_reads_a_file_and_prints_it_with_sidecars(void)
+{
+    char path[] = "/tmp/handfast-inject-XXXXXX";
+    static const char pod[] = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n"
+                              "spec: {containers: [{name: web, image: web}]}\n";
+    static const char refused[] = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n"
+                                  "spec: {securityContext: {runAsUser: 1337}, containers: "
+                                  "[{name: web, image: web}]}\n";
+    int fd = mkstemp(path);
+    CU_ASSERT_FATAL(fd >= 0);
+    CU_ASSERT_EQUAL(pwrite(fd, pod, sizeof pod - 1, 0), (ssize_t)sizeof pod - 1);
+    struct outcome outcome = EXPECT(VERB_DONE, "inject", "-f", path, "--image", "mine:1");
+    CU_ASSERT(stage_has(outcome.out, "  - name: handfast-redirect\n    image: mine:1\n"));
+    CU_ASSERT_STRING_EQUAL(outcome.err, "");
+    outcome_free(&outcome);
+    outcome = EXPECT(VERB_DONE, "inject", "--json", "--file", path);
+    json_t *parsed = json_loads(outcome.out, 0, NULL);
+    CU_ASSERT(json_is_object(parsed));
+    json_decref(parsed);
+    outcome_free(&outcome);
+    CU_ASSERT_EQUAL(pwrite(fd, refused, sizeof refused - 1, 0), (ssize_t)sizeof refused - 1);
+    outcome = EXPECT(VERB_FAILED, "inject", "-f", path);
+    CU_ASSERT_STRING_EQUAL(outcome.out, "");
+    CU_ASSERT(stage_has(outcome.err, "Pod web: securityContext.runAsUser of the pod is 1337"));
+    outcome_free(&outcome);
+    close(fd);
+    unlink(path);
+    outcome = EXPECT(VERB_FAILED, "inject", "-f", path);
+    CU_ASSERT(stage_has(outcome.err, "No such file"));
+    outcome_free(&outcome);
+}
+
 static void certs_shows_leaf_renewal_and_roots(void)
 {
     static const char expected[] = "identity      spiffe://demo.handfast/ns/shop/sa/web\n"
@@ -315,11 +382,11 @@ static void version_works_with_and_without_a_proxy(void)
 
 static void without_a_proxy_every_question_fails_with_a_sentence(void)
 {
-    for (unsigned i = 0; i < NAME_COUNT; i++) {
-        if (strcmp(names[i], "token") == 0 || strcmp(names[i], "version") == 0)
-            continue;
+    static const char *const questions[] = {"status", "certs",     "connections",
+                                            "config", "log-level", "drain"};
+    for (unsigned i = 0; i < sizeof questions / sizeof questions[0]; i++) {
         struct outcome outcome =
-            EXPECT(VERB_FAILED, names[i], "--json", "--admin-socket=/nowhere/admin.sock");
+            EXPECT(VERB_FAILED, questions[i], "--json", "--admin-socket=/nowhere/admin.sock");
         CU_ASSERT(stage_has(outcome.err, ": no proxy is listening at /nowhere/admin.sock: is this "
                                          "the proxy's container? [not_found]\n"));
         CU_ASSERT_STRING_EQUAL(outcome.out, "");
@@ -382,6 +449,9 @@ int main(int argc, char **argv)
         SUITE_CASE(status_reads_as_words_and_relative_times),
         SUITE_CASE(status_says_how_many_policies_could_not_be_read),
         SUITE_CASE(status_of_a_proxy_that_is_not_ready_is_3_and_says_why),
+        SUITE_CASE(wait_ends_with_the_proxy_ready_or_with_its_time_over),
+        SUITE_CASE(outlive_waits_no_longer_than_it_may),
+        SUITE_CASE(inject_reads_a_file_and_prints_it_with_sidecars),
         SUITE_CASE(certs_shows_leaf_renewal_and_roots),
         SUITE_CASE(connections_is_a_table_with_both_ends),
         SUITE_CASE(config_shows_workloads_services_and_policies),
