@@ -5,10 +5,13 @@ import os
 import tempfile
 import time
 
-from kube import (CLUSTER, HERE, Cluster, KubeCase, Node, container, main, needs_nodes, pod, run, service)
+from kube import CLUSTER, Cluster, KubeCase, Node, container, kubectl, main, needs_nodes, pod, run, service
 
 SLEEP = "import signal, threading; signal.signal(15, lambda *_: exit(0)); threading.Event().wait()"
 FETCH = ["curl", "-sS", "--fail", "--max-time", "10"]
+
+MACHINE_WIDE = ["/proc/sys/" + key for key in ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
+                                               "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes")]
 
 
 def native_sidecar(**spec):
@@ -95,10 +98,10 @@ class Network(KubeCase):
             self.assertEqual(self.fetch(f"http://{name}/etc/hostname"), "server\n")
 
     def test_a_pod_reaches_itself_through_its_service(self):
-        self.assertEqual(self.fetch("http://server/etc/hostname", pod="server"), "server\n")
+        self.assertEqual(self.fetch(f"http://server.{self.namespace}/etc/hostname", pod="server"), "server\n")
 
     def test_a_headless_service_is_the_addresses_of_its_pods(self):
-        self.kube.apply(pod("alone"), {**service("alone", clusterIP="None"), "metadata": {"name": "alone"}})
+        self.kube.apply(pod("alone"), service("alone", clusterIP="None"))
         self.kube.wait("condition=Ready", "pod/alone")
         address = self.kube.get("pod", "alone")["status"]["podIP"]
         self.wait_for("the name has the pod's address", lambda: address in self.kube.exec("client", "getent", "hosts", "alone", check=False))
@@ -110,6 +113,11 @@ class Network(KubeCase):
         self.kube.wait("condition=Ready", "pod/redirected")
         address = self.kube.get("pod", "redirected")["status"]["podIP"]
         self.assertEqual(self.fetch(f"http://{address}:80/etc/hostname"), "redirected\n")
+
+    @needs_nodes
+    def test_a_node_reaches_a_service_as_an_api_server_reaches_its_webhooks(self):
+        address = self.kube.get("service", "server")["spec"]["clusterIP"]
+        self.assertEqual(Node("node-1").exec(*FETCH, "--retry", "5", "--retry-connrefused", f"http://{address}/etc/hostname"), "server\n")
 
     @needs_nodes
     def test_a_capture_on_the_bridge_shows_what_pods_say_to_each_other(self):
@@ -126,9 +134,9 @@ class Nodes(KubeCase):
     def setUpClass(cls):
         cls.state = tempfile.mkdtemp(prefix="handfast-kube-", dir="/var/lib")
         os.rmdir(cls.state)
-        cls.machine = {path: cls.read(path) for path in ("/proc/sys/vm/overcommit_memory", "/proc/sys/kernel/panic", "/proc/sys/kernel/panic_on_oops")}
+        cls.machine = {path: cls.read(path) for path in MACHINE_WIDE}
         cls.addClassCleanup(cls.cluster, "down")
-        cls.kube = Cluster(cls.cluster("up").split()[-1], os.path.join(run(os.path.join(HERE, "build"), "--dir").strip(), "kubectl"))
+        cls.kube = Cluster(cls.cluster("up").split()[-1], kubectl())
         cls.namespace = "default"
 
     @classmethod
@@ -157,7 +165,7 @@ class Nodes(KubeCase):
         self.assertEqual([node["metadata"]["name"] for node in self.kube.get("nodes")["items"]], ["node-1"])
 
     def test_2_without_watch_cache_and_after_a_compaction_an_old_watch_is_gone(self):
-        old = self.kube.get("configmaps")["metadata"]["resourceVersion"] or self.kube.get("namespace", "default")["metadata"]["resourceVersion"]
+        old = self.kube.get("namespace", "default")["metadata"]["resourceVersion"]
         self.cluster("restart", "node-1", "kube-apiserver", "--apiserver-arg=--watch-cache=false")
         for number in range(3):
             self.kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "moved"}, "data": {"number": str(number)}})

@@ -53,9 +53,9 @@ def needs_nodes(test):
 class Cluster:
     """A cluster by its kubeconfig. `namespace` is where objects go that do not say."""
 
-    def __init__(self, kubeconfig, kubectl="kubectl"):
+    def __init__(self, kubeconfig, program):
         self.kubeconfig = kubeconfig
-        self.program = kubectl
+        self.program = program  # kubectl
         self.namespace = "default"
 
     def kubectl(self, *arguments, namespace=None, **options):
@@ -154,10 +154,13 @@ def _text(path):
 
 def cluster():
     """The cluster under test, which runs when this returns."""
-    if FOREIGN:
-        return Cluster(FOREIGN)
-    kubeconfig = run(CLUSTER, "up", timeout=900).split()[-1]
-    return Cluster(kubeconfig, os.path.join(run(os.path.join(HERE, "build"), "--dir").strip(), "kubectl"))
+    return Cluster(FOREIGN or run(CLUSTER, "up", timeout=900).split()[-1], kubectl())
+
+
+def kubectl():
+    """Ours, or the one on the PATH where nothing was built."""
+    built = os.path.join(run(os.path.join(HERE, "build"), "--dir").strip(), "kubectl")
+    return built if os.path.exists(built) else "kubectl"
 
 
 # --- objects -------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 # What runs on every node: containerd, the kubelet and kube-proxy, with the settings without which they do not start in
-# namespaces. Sourced.
+# namespaces. For each component start_<name> and works_<name>, which take the node. Sourced.
 
 containerd_config() {
     cat <<TOML
@@ -92,6 +92,8 @@ start_containerd() { # node
     start "$1" containerd containerd --config "$state/$1/containerd.toml" --log-level warn
 }
 
+works_containerd() { in_node "$1" ctr version; }
+
 load_image() { # node, tar
     in_node "$1" ctr --namespace k8s.io images import - <"$2" >>"$state/$1/log/import.log" 2>&1 ||
         fail_with_log "$1" import "cannot load $2"
@@ -105,26 +107,20 @@ start_kubelet() { # node
         --hostname-override "$1" --node-ip "$(node_address "$1")"
 }
 
+works_kubelet() {
+    in_node "$1" curl -fs http://127.0.0.1:10248/healthz &&
+        [ "$(kubectl get node "$1" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}')" = True ]
+}
+
 start_kube_proxy() { # node
     kube_proxy_config "$1" >"$state/$1/kube-proxy.yaml"
     start "$1" kube-proxy "$bin/kube-proxy" --config "$state/$1/kube-proxy.yaml"
 }
 
-start_agents() { # node, image tars...: returns when the node is Ready; wants an API that answers
-    local node=$1 image
-    shift
-    start_containerd "$node"
-    wait_for_component "$node" containerd in_node "$node" ctr version
-    for image in "$@"; do load_image "$node" "$image"; done
-    start_kubelet "$node"
-    start_kube_proxy "$node"
-}
+works_kube_proxy() { in_node "$1" curl -fs http://127.0.0.1:10256/healthz; }
 
-wait_for_agents() { # node
-    wait_for_component "$1" kubelet node_ready "$1"
-    wait_for_component "$1" kube-proxy in_node "$1" curl -fs http://127.0.0.1:10256/healthz
-}
-
-node_ready() { # node
-    [ "$(kubectl get node "$1" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}')" = True ]
+load_test_images() { # node: what the pods of the tests run
+    local image images
+    images=$("$here/image") || fail "the images for pods cannot be made"
+    for image in $images; do load_image "$1" "$image"; done
 }

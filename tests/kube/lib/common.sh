@@ -1,7 +1,7 @@
 # What every part of tests/kube/cluster uses: where things are, who has which address, waiting, failing with a log.
 # Sourced; expects $here (tests/kube).
 
-state=${HANDFAST_KUBE_STATE:-/var/lib/handfast-kube}
+state=$(realpath -m "${HANDFAST_KUBE_STATE:-/var/lib/handfast-kube}")
 services=10.96.0.0/16
 api_service=10.96.0.1
 dns_service=10.96.0.10
@@ -26,16 +26,6 @@ wait_until() { # seconds, command...
     shift
     until "$@" >/dev/null 2>&1; do
         [ $SECONDS -ge $deadline ] && return 1
-        sleep 0.05
-    done
-}
-
-wait_for_component() { # node, component, command...: until the command succeeds; at once when the component has died
-    local node=$1 component=$2 deadline=$((SECONDS + patience))
-    shift 2
-    until "$@" >/dev/null 2>&1; do
-        running "$node" "$component" || fail_with_log "$node" "$component" "it ended"
-        [ $SECONDS -lt $deadline ] || fail_with_log "$node" "$component" "not ready after $patience s: $*"
         sleep 0.05
     done
 }
@@ -93,6 +83,22 @@ stop() { # node, component, signal
 }
 
 not() { ! "$@"; }
+
+wait_until_works() { # node, component; fails at once when the component has ended
+    local deadline=$((SECONDS + patience))
+    until "works_${2//-/_}" "$1" >/dev/null 2>&1; do
+        running "$1" "$2" || fail_with_log "$1" "$2" "it ended"
+        [ $SECONDS -lt $deadline ] || fail_with_log "$1" "$2" "it does not work after $patience s"
+        sleep 0.05
+    done
+}
+
+ensure() { # node, components...: starts those that do not run, and returns when all of them work
+    local node=$1 component
+    shift
+    for component in "$@"; do running "$node" "$component" || "start_${component//-/_}" "$node"; done
+    for component in "$@"; do wait_until_works "$node" "$component"; done
+}
 
 # --- the API -----------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,5 @@
-# What runs on the first node only: etcd, the API server, controller-manager, scheduler, CoreDNS. Sourced.
+# What runs on the first node only: etcd, the API server, controller-manager, scheduler, CoreDNS. For each component
+# start_<name> and works_<name>. Sourced.
 
 start_etcd() {
     start node-1 etcd "$bin/etcd" --name node-1 --data-dir /var/lib/etcd --log-level warn --unsafe-no-fsync \
@@ -7,7 +8,9 @@ start_etcd() {
         --initial-cluster node-1=http://127.0.0.1:2380
 }
 
-start_apiserver() { # with the arguments in apiserver.args as well
+works_etcd() { in_node node-1 curl -fs http://127.0.0.1:2379/health; }
+
+start_kube_apiserver() { # with the arguments in apiserver.args as well
     local more=()
     [ -s "$state/apiserver.args" ] && mapfile -t more <"$state/apiserver.args"
     start node-1 kube-apiserver "$bin/kube-apiserver" \
@@ -17,6 +20,7 @@ start_apiserver() { # with the arguments in apiserver.args as well
         --tls-cert-file "$state/pki/apiserver.crt" --tls-private-key-file "$state/pki/apiserver.key" \
         --client-ca-file "$state/pki/ca.crt" \
         --kubelet-client-certificate "$state/pki/apiserver-kubelet.crt" --kubelet-client-key "$state/pki/apiserver-kubelet.key" \
+        --kubelet-preferred-address-types InternalIP \
         --service-account-issuer https://kubernetes.default.svc.cluster.local \
         --service-account-key-file "$state/pki/service-account.key" \
         --service-account-signing-key-file "$state/pki/service-account.key" \
@@ -24,12 +28,9 @@ start_apiserver() { # with the arguments in apiserver.args as well
         "${more[@]}"
 }
 
-wait_for_apiserver() { wait_for_component node-1 kube-apiserver api GET /readyz; }
+works_kube_apiserver() { api GET /readyz; }
 
-# On SIGTERM it would hang for a minute on open watches. Everything it knows is in etcd.
-stop_apiserver() { stop node-1 kube-apiserver KILL; }
-
-start_controller_manager() {
+start_kube_controller_manager() {
     start node-1 kube-controller-manager "$bin/kube-controller-manager" \
         --kubeconfig "$state/pki/kube-controller-manager.kubeconfig" --leader-elect=false \
         --root-ca-file "$state/pki/ca.crt" --service-account-private-key-file "$state/pki/service-account.key" \
@@ -37,19 +38,22 @@ start_controller_manager() {
         --flex-volume-plugin-dir /var/lib/kubelet/volume-plugins --kube-api-qps 1000 --kube-api-burst 2000
 }
 
-start_scheduler() {
+works_kube_controller_manager() { accounts_ready; }
+
+start_kube_scheduler() {
     start node-1 kube-scheduler "$bin/kube-scheduler" \
         --kubeconfig "$state/pki/kube-scheduler.kubeconfig" --leader-elect=false --kube-api-qps 1000 --kube-api-burst 2000
 }
 
+works_kube_scheduler() { in_node node-1 curl -fsk https://127.0.0.1:10259/healthz; }
+
 # CoreDNS is a process of the node behind the usual Service: one thing less that has to be scheduled.
-start_dns() {
+start_coredns() {
     cat >"$state/Corefile" <<COREFILE
 .:53 {
     bind $(node_address node-1)
     ready $(node_address node-1):8181
     errors
-    cache 5
     kubernetes cluster.local in-addr.arpa {
         kubeconfig $state/pki/coredns.kubeconfig
         pods verified
@@ -60,8 +64,11 @@ COREFILE
     start node-1 coredns "$bin/coredns" -conf "$state/Corefile"
 }
 
+works_coredns() { in_node node-1 curl -fs "http://$(node_address node-1):8181/ready"; }
+
 publish_dns() {
-    api_has POST /api/v1/namespaces/kube-system/services <<YAML
+    wait_until "$patience" api GET /api/v1/namespaces/kube-system # comes by itself, a moment after the server
+    api_has /api/v1/namespaces/kube-system/services kube-dns <<YAML
 apiVersion: v1
 kind: Service
 metadata: {name: kube-dns, namespace: kube-system, labels: {k8s-app: kube-dns}}
@@ -71,7 +78,7 @@ spec:
   - {name: dns, port: 53, protocol: UDP}
   - {name: dns-tcp, port: 53, protocol: TCP}
 YAML
-    api_has POST /apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices <<YAML
+    api_has /apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices kube-dns-node-1 <<YAML
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata:
@@ -86,13 +93,11 @@ ports:
 YAML
 }
 
-api_has() { # method, path; YAML on standard input: makes the object, again and again until the namespace is there
-    local body said deadline=$((SECONDS + patience))
+api_has() { # collection, name; YAML on standard input: makes the object unless it is there
+    local body said
     body=$(cat)
-    until said=$(api "$@" <<<"$body") || grep -q '"AlreadyExists"' <<<"$said"; do
-        [ $SECONDS -lt $deadline ] || fail "$2: $said"
-        sleep 0.05
-    done
+    api GET "$1/$2" >/dev/null 2>&1 && return
+    said=$(api POST "$1" <<<"$body" 2>&1) || fail "$1/$2: $said"
 }
 
 # A pod that comes before these two does not start.
