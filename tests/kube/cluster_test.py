@@ -147,12 +147,18 @@ class Nodes(KubeCase):
     def cluster(cls, *words, **options):
         return run(CLUSTER, *words, env=dict(os.environ, HANDFAST_KUBE_STATE=cls.state), timeout=600, **options)
 
+    @classmethod
+    def hardware_address(cls):
+        """Who knows it must not lose node-1 when another node's link comes or goes."""
+        return Node("node-1", cls.state).exec("cat", "/sys/class/net/eth0/address")
+
     @staticmethod
     def read(path):
         with open(path) as file:
             return file.read()
 
     def test_1_a_second_node_joins_and_pods_reach_each_other_across(self):
+        before = self.hardware_address()
         self.cluster("up", "--nodes", "2")
         here, there = (pod(f"on-{n}", nodeName=f"node-{n}") for n in (1, 2))
         self.kube.apply(here, there, service("on-2"))
@@ -161,6 +167,7 @@ class Nodes(KubeCase):
         address = self.kube.get("pod", "on-2")["status"]["podIP"]
         for host in f"{address}:8080", "on-2":
             self.assertEqual(self.kube.exec("on-1", *FETCH, "--retry", "5", "--retry-connrefused", f"http://{host}/etc/hostname"), "on-2\n")
+        self.assertEqual(self.hardware_address(), before)
         self.cluster("leave", "node-2")
         self.assertEqual([node["metadata"]["name"] for node in self.kube.get("nodes")["items"]], ["node-1"])
 

@@ -48,12 +48,13 @@ in_net() { # node, command...: the node's network, the machine's everything else
     nsenter --target "$pid" --net -- "$@"
 }
 
-# eth0 of the first node is a bridge: the machine hangs on it, and so does every other node.
+# eth0 of the first node is a bridge: the machine hangs on it, and so does every other node. Its address is fixed: a bridge
+# otherwise takes one of its ports', and whoever knew it loses it for half a minute when a node joins or leaves.
 connect_to_machine() {
     ip link set "$(machine_link)-up" netns "$(init_of node-1)" name machine || fail "no link to node-1"
     ip link set "$(machine_link)" up
     in_net node-1 ip -batch - <<IP
-link add eth0 type bridge
+link add eth0 address 02:00:00:00:0$(slot):01 type bridge
 link set machine master eth0 up
 link set eth0 up
 addr add $(node_address node-1)/24 dev eth0
