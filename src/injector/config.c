@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OWN_OPTIONS_MAX = 12 };
+enum { OWN_OPTIONS_MAX = 16 };
 
 static enum err_code add_listen(void *arg, const char *text, struct err *err)
 {
@@ -31,6 +31,10 @@ static void make_table(struct injector_config *c,
         OPT_STR("cert-file", "FILE", &c->cert_file, NULL,
                 "the webhook's certificate chain, PEM; looked at again every 2 s"),
         OPT_STR("key-file", "FILE", &c->key_file, NULL, "its private key, PEM"),
+        OPT_STR("certificate-secret", "NAME", &c->certificate_secret, NULL,
+                "instead of the files: a Secret of our namespace, followed in the cluster"),
+        OPT_STR("kubeconfig", "FILE", &c->kubeconfig, NULL,
+                "how to reach the cluster; without it, as the pod that this is"),
         OPT_INT("drain-ms", "MS", &c->drain_ms, 0, 600000, NULL,
                 "how long requests are still answered after SIGTERM"),
         OPT_STR("log-format", "text|json", &c->log_format_name, NULL, "how log lines look"),
@@ -56,8 +60,10 @@ static enum err_code init(struct injector_config *config, struct err *err)
 
 static enum err_code check(struct injector_config *config, struct err *err)
 {
-    if (!config->cert_file || !config->key_file)
-        return err_set(err, ERR_USAGE, "--cert-file and --key-file are needed");
+    if (config->certificate_secret ? config->cert_file || config->key_file
+                                   : !config->cert_file || !config->key_file)
+        return err_set(err, ERR_USAGE,
+                       "either --cert-file and --key-file, or --certificate-secret, is needed");
     if (strcmp(config->log_format_name, "json") == 0)
         config->log_format = LOG_FORMAT_JSON;
     else if (strcmp(config->log_format_name, "text") != 0)
@@ -97,7 +103,8 @@ void injector_config_print_help(void)
         return;
     make_table(&config, specs);
     printf("handfast-injector " HANDFAST_VERSION ": the admission webhook that gives pods their "
-           "sidecar\n\nusage: handfast-injector --cert-file FILE --key-file FILE [options]\n\n");
+           "sidecar\n\nusage: handfast-injector --cert-file FILE --key-file FILE [options]\n"
+           "       handfast-injector --certificate-secret NAME [options]\n\n");
     options_print(specs);
     injector_config_deinit(&config);
 }

@@ -12,7 +12,8 @@ struct injector_config {
     struct addr_port listen[GATE_SOCKETS_MAX];
     unsigned listen_count;
     int64_t metrics_port, drain_ms;
-    const char *cert_file, *key_file;
+    const char *cert_file, *key_file; /* or: */
+    const char *certificate_secret, *kubeconfig;
     const char *log_format_name, *log_level_name;
     enum log_format log_format;
     enum log_level log_level;

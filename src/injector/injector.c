@@ -95,9 +95,14 @@ static enum err_code start_loop(struct injector *injector, struct err *err)
 
 static enum err_code start_certificate(struct injector *injector, struct err *err)
 {
-    certificate_files_init(&injector->files, injector->config->cert_file,
-                           injector->config->key_file);
-    injector->certificate = &injector->files.base;
+    const struct injector_config *config = injector->config;
+    if (config->certificate_secret) {
+        certificate_secret_init(&injector->secret, config->certificate_secret, config->kubeconfig);
+        injector->certificate = &injector->secret.base;
+    } else {
+        certificate_files_init(&injector->files, config->cert_file, config->key_file);
+        injector->certificate = &injector->files.base;
+    }
     injector->certificate->env = &injector->env;
     injector->certificate->owner = injector;
     injector->certificate->on_context = on_context;

@@ -7,6 +7,7 @@
 #define INJECTOR_H
 
 #include "injector/certificate_files.h"
+#include "injector/certificate_secret.h"
 #include "injector/config.h"
 #include "injector/webhook.h"
 
@@ -21,7 +22,8 @@ struct injector {
     struct gate_tally tally;
     struct gate gate;
     struct webhook webhook;
-    struct certificate_files files;
+    struct certificate_files files; /* one of these two */
+    struct certificate_secret secret;
     struct webhook_certificate *certificate; /* the provider in use */
     struct timer drain;
     bool draining, ending;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "injector/base64.h"
+#include "base/base64.h"
 #include "injector/document.h"
 #include "injector/pod.h"
 #include "injector/value.h"
@@ -73,7 +73,9 @@ static void answer_patched(struct review_answer *answer, json_t *request,
                            const struct inject_result *result)
 {
     char *text = json_dumps(result->patch, JSON_COMPACT);
-    char *patch = text ? base64_encode(text, strlen(text)) : NULL;
+    char *patch = text ? malloc(BASE64_TEXT_SIZE(strlen(text))) : NULL;
+    if (patch)
+        base64_encode(text, strlen(text), patch);
     answer->outcome = inject_outcome_name(INJECT_DONE);
     answer_review(
         answer, request,

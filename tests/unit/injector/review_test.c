@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "injector/base64.h"
 #include "injector/document.h"
 #include "kit.h"
 #include "suite.h"
@@ -268,23 +267,6 @@ static void a_document_at_the_ceilings_is_read(void)
     free(flat);
 }
 
-static void base64_is_that_of_the_rfc(void)
-{
-    static const char *const rows[][2] = {{"", ""},
-                                          {"f", "Zg=="},
-                                          {"fo", "Zm8="},
-                                          {"foo", "Zm9v"},
-                                          {"foob", "Zm9vYg=="},
-                                          {"fooba", "Zm9vYmE="},
-                                          {"foobar", "Zm9vYmFy"},
-                                          {"\xff\xef\xbe", "/+++"}};
-    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char *text = base64_encode(rows[i][0], strlen(rows[i][0]));
-        CU_ASSERT_STRING_EQUAL(text, rows[i][1]);
-        free(text);
-    }
-}
-
 int main(int argc, char **argv)
 {
     static const struct suite_case cases[] = {
@@ -296,7 +278,6 @@ int main(int argc, char **argv)
         SUITE_CASE(nesting_bombs_and_floods_of_values_are_refused_unread),
         SUITE_CASE(brackets_in_strings_do_not_count),
         SUITE_CASE(a_document_at_the_ceilings_is_read),
-        SUITE_CASE(base64_is_that_of_the_rfc),
         SUITE_END,
     };
     return suite_main("injector.review", cases, argc, argv);
