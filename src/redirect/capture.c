@@ -206,6 +206,20 @@ static enum err_code check_own_ports(const struct capture *capture, struct err *
     return ERR_OK;
 }
 
+static enum err_code check_both(const struct capture_ports *include,
+                                const struct capture_ports *exclude, const char *direction,
+                                struct err *err)
+{
+    for (unsigned i = 0; i < include->count; i++) {
+        if (capture_ports_contain(exclude, include->ports[i]))
+            return err_set(err, ERR_USAGE,
+                           "port %u is in both --include-%s-ports and --exclude-%s-ports: leave it "
+                           "out of one of them",
+                           include->ports[i], direction, direction);
+    }
+    return ERR_OK;
+}
+
 enum err_code capture_check(const struct capture *capture, struct err *err)
 {
     if (capture->proxy_uid == 0)
@@ -214,14 +228,11 @@ enum err_code capture_check(const struct capture *capture, struct err *err)
                        "give it a uid of its own, such as 1337");
     if (check_own_ports(capture, err) != ERR_OK)
         return ERR_USAGE;
-    for (unsigned i = 0; i < capture->include_inbound.count; i++) {
-        uint16_t port = capture->include_inbound.ports[i];
-        if (capture_ports_contain(&capture->exclude_inbound, port))
-            return err_set(err, ERR_USAGE,
-                           "port %u is in both --include-inbound-ports and "
-                           "--exclude-inbound-ports: leave it out of one of them",
-                           port);
-    }
+    if (check_both(&capture->include_inbound, &capture->exclude_inbound, "inbound", err) !=
+            ERR_OK ||
+        check_both(&capture->include_outbound, &capture->exclude_outbound, "outbound", err) !=
+            ERR_OK)
+        return ERR_USAGE;
     for (unsigned i = 0; i < capture->exclude_interfaces.count; i++) {
         if (strcmp(capture->exclude_interfaces.names[i], "lo") == 0)
             return err_set(err, ERR_USAGE,
@@ -259,5 +270,6 @@ bool capture_wants_outbound(const struct capture *capture, const struct addr_por
         capture_ports_contain(&capture->exclude_outbound, destination->port) ||
         capture_prefixes_contain(&capture->exclude_outbound_cidrs, &destination->ip))
         return false;
-    return include->count == 0 || capture_prefixes_contain(include, &destination->ip);
+    return include->count == 0 || capture_prefixes_contain(include, &destination->ip) ||
+           capture_ports_contain(&capture->include_outbound, destination->port);
 }

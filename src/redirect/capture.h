@@ -30,7 +30,8 @@ struct capture {
     int64_t metrics_port, health_port;   /* reachable without the proxy's TLS, in and out */
     int64_t proxy_uid;                   /* also the gid; its connections are left alone */
     struct capture_ports exclude_inbound, exclude_outbound;
-    struct capture_ports include_inbound; /* empty: every port */
+    struct capture_ports include_inbound;  /* empty: every port */
+    struct capture_ports include_outbound; /* captured outside of include_outbound_cidrs, too */
     struct capture_prefixes exclude_outbound_cidrs;
     struct capture_prefixes include_outbound_cidrs; /* empty: everywhere */
     struct capture_interfaces exclude_interfaces;

@@ -45,9 +45,10 @@ static void write_interfaces(FILE *out, const char *direction,
     fputs(" } counter accept comment \"excluded interface\"\n", out);
 }
 
-/* One rule for the prefixes of one family: `ip daddr { ... }` or, with "!= ", its opposite. */
-static void write_prefixes(FILE *out, const struct capture_prefixes *list, uint8_t addr_len,
-                           const char *operator, const char * comment)
+/* `before`, then `ip daddr { ... }` with the prefixes of one family; false, and nothing, when there
+ * are none. */
+static bool write_daddr(FILE *out, const char *before, const struct capture_prefixes *list,
+                        uint8_t addr_len, const char *operator)
 {
     char text[ADDR_TEXT_MAX];
     unsigned written = 0;
@@ -56,16 +57,35 @@ static void write_prefixes(FILE *out, const struct capture_prefixes *list, uint8
         if (prefix->ip.len != addr_len)
             continue;
         if (written++ == 0)
-            fprintf(out, "\t\t%s daddr %s{ ", addr_len == 4 ? "ip" : "ip6", operator);
+            fprintf(out, "%s%s daddr %s{ ", before, addr_len == 4 ? "ip" : "ip6", operator);
         else
             fputs(", ", out);
         fprintf(out, "%s/%u", addr_format(&prefix->ip, text), prefix->bits);
     }
     if (written > 0)
-        fprintf(out, " } counter accept comment \"%s\"\n", comment);
-    else if (*operator)
-        fprintf(out, "\t\tmeta nfproto %s counter accept comment \"%s\"\n",
-                addr_len == 4 ? "ipv4" : "ipv6", comment);
+        fputs(" }", out);
+    return written > 0;
+}
+
+static void write_excluded(FILE *out, const struct capture *capture, uint8_t addr_len)
+{
+    if (write_daddr(out, "\t\t", &capture->exclude_outbound_cidrs, addr_len, ""))
+        fputs(" counter accept comment \"excluded outbound range\"\n", out);
+}
+
+/* And its opposite, `ip daddr != { ... }`, for everything but some ports. A family of which there
+ * is no prefix is left alone as a whole. */
+static void write_not_included(FILE *out, const struct capture *capture, uint8_t addr_len)
+{
+    fputs("\t\t", out);
+    if (capture->include_outbound.count > 0) {
+        fputs("tcp dport != ", out);
+        write_ports(out, &capture->include_outbound);
+        fputs(" ", out);
+    }
+    if (!write_daddr(out, "", &capture->include_outbound_cidrs, addr_len, "!= "))
+        fprintf(out, "meta nfproto %s", addr_len == 4 ? "ipv4" : "ipv6");
+    fputs(" counter accept comment \"not an included outbound range\"\n", out);
 }
 
 static void write_open_ports(FILE *out, const struct capture *capture)
@@ -128,7 +148,6 @@ static void write_input(FILE *out, const struct capture *capture)
 
 static void write_output(FILE *out, const struct capture *capture)
 {
-    const struct capture_prefixes *include = &capture->include_outbound_cidrs;
     fprintf(out,
             "\t\tmeta l4proto != tcp counter accept comment \"not TCP\"\n"
             "\t\tmeta skuid %u counter accept comment \"the proxy's own\"\n"
@@ -147,11 +166,11 @@ static void write_output(FILE *out, const struct capture *capture)
         write_ports(out, &capture->exclude_outbound);
         fputs(" counter accept comment \"excluded outbound port\"\n", out);
     }
-    write_prefixes(out, &capture->exclude_outbound_cidrs, 4, "", "excluded outbound range");
-    write_prefixes(out, &capture->exclude_outbound_cidrs, 16, "", "excluded outbound range");
-    if (include->count > 0) {
-        write_prefixes(out, include, 4, "!= ", "not an included outbound range");
-        write_prefixes(out, include, 16, "!= ", "not an included outbound range");
+    write_excluded(out, capture, 4);
+    write_excluded(out, capture, 16);
+    if (capture->include_outbound_cidrs.count > 0) {
+        write_not_included(out, capture, 4);
+        write_not_included(out, capture, 16);
     }
     fprintf(out,
             "\t\t" NOT_A_SYN " counter accept comment \"connection older than the rules\"\n"

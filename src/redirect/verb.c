@@ -36,6 +36,8 @@ static unsigned capture_rows(struct option_spec *rows, struct capture *c)
                  "capture only these ports of the pod"),
         OPT_CALL("exclude-outbound-ports", "PORT,...", capture_add_ports, &c->exclude_outbound,
                  "destination ports that are left alone"),
+        OPT_CALL("include-outbound-ports", "PORT,...", capture_add_ports, &c->include_outbound,
+                 "destination ports that are captured outside of --include-outbound-cidrs, too"),
         OPT_CALL("exclude-outbound-cidrs", "CIDR,...", capture_add_prefixes,
                  &c->exclude_outbound_cidrs, "destinations that are left alone"),
         OPT_CALL("include-outbound-cidrs", "CIDR,...", capture_add_prefixes,

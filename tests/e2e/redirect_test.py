@@ -292,6 +292,15 @@ class Capture(RedirectCase):
             self.untouched(self.pod, self.peer, self.address[self.peer, family])
         self.captured(self.pod, "192.0.2.7", 80, OUTBOUND)
 
+    def test_included_outbound_ports_are_captured_wherever_they_go(self):
+        options = ("--include-outbound-cidrs=192.0.2.0/24", "--include-outbound-ports=80,443")
+        self.redirect("apply", *options)
+        for family in FAMILIES:
+            self.untouched(self.pod, self.peer, self.address[self.peer, family], 81)
+            self.captured(self.pod, self.address[self.peer, family], 443, OUTBOUND)
+        self.captured(self.pod, "192.0.2.7", 81, OUTBOUND)
+        self.redirect("verify", *options)
+
     def test_link_local_destinations_are_left_alone(self):
         self.redirect("apply")
         there = self.link_local(self.peer, "net1")

@@ -234,6 +234,14 @@ static void an_included_list_leaves_the_rest_alone(void)
     CU_ASSERT_TRUE(wants_outbound("10.0.0.1:80"));
     CU_ASSERT_FALSE(wants_outbound("11.0.0.1:80"));
     CU_ASSERT_FALSE(wants_outbound("[fd00::1]:80"));
+    capture_add_ports(&capture.include_outbound, "443", &err);
+    CU_ASSERT_TRUE(wants_outbound("11.0.0.1:443"));
+    CU_ASSERT_TRUE(wants_outbound("[fd00::1]:443"));
+    CU_ASSERT_FALSE(wants_outbound("11.0.0.1:80"));
+    capture_add_ports(&capture.exclude_outbound, "443", &err);
+    CU_ASSERT_EQUAL(capture_check(&capture, &err), ERR_USAGE);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(err.text, "--include-outbound-ports and --exclude-outbound-port"));
 }
 
 int main(int argc, char **argv)

@@ -152,6 +152,18 @@ static void included_ranges_of_one_family_leave_the_other_alone(void)
     expect_order("output", "meta nfproto ipv6 counter accept", "redirect to");
 }
 
+static void included_ports_are_captured_outside_of_the_included_ranges(void)
+{
+    capture_init(&capture);
+    capture_add_ports(&capture.include_outbound, "443,80", &err);
+    expect_rule("output", "443", false); /* everything is captured anyway */
+    capture_add_prefixes(&capture.include_outbound_cidrs, "10.0.0.0/8", &err);
+    expect_order("output", "tcp dport != { 80, 443 } ip daddr != { 10.0.0.0/8 } counter accept",
+                 "redirect to");
+    expect_order("output", "tcp dport != { 80, 443 } meta nfproto ipv6 counter accept",
+                 "redirect to");
+}
+
 static void only_the_first_packet_of_a_connection_is_redirected(void)
 {
     capture_init(&capture);
@@ -177,6 +189,7 @@ int main(int argc, char **argv)
         SUITE_CASE(the_guard_knows_every_inbound_exclusion),
         SUITE_CASE(included_ports_always_contain_the_listeners),
         SUITE_CASE(included_ranges_of_one_family_leave_the_other_alone),
+        SUITE_CASE(included_ports_are_captured_outside_of_the_included_ranges),
         SUITE_CASE(only_the_first_packet_of_a_connection_is_redirected),
         SUITE_CASE(forwarded_traffic_is_not_inbound),
         SUITE_END,
