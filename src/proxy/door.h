@@ -6,9 +6,9 @@
  * remain beyond the last quarter, which is the mesh's. Places remain while both the door and the
  * inbound connections are below their ceilings.
  *
- * So one source that floods gets half of the places, ten of them leave an eleventh, and who comes
- * for the first time gets in while there is any. Who is of the mesh is what the snapshot says about
- * the address: good enough for a preference, and nothing else. */
+ * So one source that floods gets half of the places that are open to it, ten leave an eleventh, and
+ * who comes for the first time gets in while there is any. Who is of the mesh is what the snapshot
+ * says about the address: good enough for a preference, and nothing else. */
 #ifndef DOOR_H
 #define DOOR_H
 
