@@ -38,8 +38,9 @@ static size_t append_key(char path[PATCH_PATH_MAX], size_t length, const char *k
     return length;
 }
 
-static void append(struct patch *patch, const char *op, json_t *value, const char *key,
-                   const char *format, va_list args)
+__attribute__((format(printf, 5, 0))) static void append(struct patch *patch, const char *op,
+                                                         json_t *value, const char *key,
+                                                         const char *format, va_list args)
 {
     char path[PATCH_PATH_MAX];
     int written = vsnprintf(path, sizeof path, format, args);

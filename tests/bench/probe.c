@@ -246,7 +246,8 @@ static void on_accept(uv_poll_t *poll, int status, int events)
 {
     int fd, listener = *(int *)poll->data;
     (void)status, (void)events;
-    for (int i = 0; i < ACCEPTS_MAX && (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0; i++) {
+    for (int i = 0; i < ACCEPTS_MAX && (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0;
+         i++) {
         struct link *link = calloc(1, sizeof *link);
         int far = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
         connect(far, (struct sockaddr *)&target, sizeof target);

@@ -83,8 +83,8 @@ static void everything_else_stays_byte_for_byte(void)
         "---\nkind: ConfigMap\ndata: {a: 0x1F}\n---\n# only this\n---\nkind: Secret\n",
         "apiVersion: batch.volcano.sh/v1alpha1\nkind: Job\nspec: {template: {}}\n",
         "apiVersion: v1\nkind: Deployment\nspec: 5\n",
-        "apiVersion: v1\nkind: Pod\nmetadata: {labels: {handfast.io/inject: disabled}}\n"
-        "spec: {containers: [{name: a}]}\n",
+        ("apiVersion: v1\nkind: Pod\nmetadata: {labels: {handfast.io/inject: disabled}}\n"
+         "spec: {containers: [{name: a}]}\n"),
         "- a list\n",
         "just words",
         "",

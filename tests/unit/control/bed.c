@@ -157,7 +157,7 @@ void bed_settle(struct bed *bed)
 
 /* --- objects ---------------------------------------------------------------------------------- */
 
-static json_t *parse(const char *format, va_list list)
+__attribute__((format(printf, 1, 0))) static json_t *parse(const char *format, va_list list)
 {
     char *text = NULL;
     json_error_t error;

@@ -219,7 +219,7 @@ static void listen_anywhere(struct plane *plane)
     struct sockaddr_storage bound;
     socklen_t len = sizeof bound;
     struct err err = {0};
-    int fd;
+    int fd = -1;
     must(addr_port_parse(&at, "127.0.0.1:0") && socket_listen(&at, false, 64, &fd, &err) == ERR_OK,
          err.text);
     getsockname(fd, (struct sockaddr *)&bound, &len);
