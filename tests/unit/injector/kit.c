@@ -135,9 +135,8 @@ json_t *kit_file(const char *name)
     char path[4096], *text = NULL;
     json_error_t error;
     size_t length;
-    const char *slash = strrchr(__FILE__, '/');
     _Static_assert(sizeof HANDFAST_VERSION <= sizeof "@VERSION@", "the mark is too short");
-    snprintf(path, sizeof path, "%.*s/pods/%s.json", (int)(slash - __FILE__), __FILE__, name);
+    snprintf(path, sizeof path, HANDFAST_SOURCE_DIR "/tests/unit/injector/pods/%s.json", name);
     CU_ASSERT_EQUAL_FATAL(file_read(path, 1 << 20, &text, &length, NULL), ERR_OK);
     put_version(text);
     json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &error);

@@ -20,6 +20,7 @@ static struct {
     struct control control;
     struct drain drain;
     struct ops ops;
+    struct probes probes; /* none */
     char folder[64], socket[96], answer[ANSWER_MAX];
     struct rpc_channel *link; /* stands for a link that is up; never looked into */
 } bed;
@@ -42,6 +43,7 @@ static void begin(void)
     bed.ops.drain = &bed.drain;
     bed.ops.registry = bed.registry;
     bed.ops.main_box = &bed.mailbox;
+    bed.ops.probes = &bed.probes;
     CU_ASSERT_EQUAL_FATAL(ops_start(&bed.ops, &err), ERR_OK);
 }
 
