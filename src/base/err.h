@@ -90,6 +90,7 @@
     X(TOKEN_ISSUER, "token_issuer", "the token is from another issuer")                            \
     X(TOKEN_SUBJECT, "token_subject", "the token's subject is not a service account")              \
     X(CLUSTER_ID, "cluster_id", "the caller belongs to another cluster")                           \
+    X(QUOTA, "quota", "the caller holds its share already")                                        \
     X(CSR_MALFORMED, "csr_malformed", "the certificate signing request cannot be parsed")          \
     X(CSR_SIGNATURE, "csr_signature",                                                              \
       "the certificate signing request does not prove possession of its key")                      \

@@ -178,6 +178,16 @@ static const char *label_or(const struct source_labels *labels, const char *cons
     return fallback;
 }
 
+/* One more workload whose proxy will call. */
+static bool count_identity(struct compiler *compiler, const struct mesh_workload *draft)
+{
+    struct map *identities = &compiler->out->identities;
+    const char *key =
+        source_arena_format(compiler->arena, "%s/%s", draft->namespace, draft->service_account);
+    uintptr_t count = key ? (uintptr_t)map_get_str(identities, key) : 0;
+    return key && map_set_str(identities, key, (void *)(count + 1), NULL);
+}
+
 static enum err_code compile_workload(struct compiler *compiler, unsigned index, struct err *err)
 {
     static const char *const names[] = {"service.istio.io/canonical-name", "app.kubernetes.io/name",
@@ -207,6 +217,8 @@ static enum err_code compile_workload(struct compiler *compiler, unsigned index,
     };
     link_services(compiler, source, &draft);
     link_policies(compiler, index, source, &draft);
+    if (source_check_in_mesh(source) && !count_identity(compiler, &draft))
+        return no_memory(err);
     if (compiler->arena->failed)
         return no_memory(err);
     enum err_code code = mesh_workload_new(&draft, &workload, err);
@@ -306,5 +318,6 @@ void compiled_deinit(struct compiled *compiled)
     for (unsigned i = 0; i < compiled->policy_count; i++)
         xds_resource_unref(compiled->policies[i].resource);
     free(compiled->policies);
+    map_deinit(&compiled->identities);
     *compiled = (struct compiled){0};
 }

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -167,7 +168,8 @@ static enum err_code start_loop(struct control *control, struct err *err)
 static enum err_code start_mesh(struct control *control, struct err *err)
 {
     const struct config *config = control->config;
-    control->xds = xds_server_new(&control->timers, NULL, err);
+    const struct xds_server_config streams = {.streams_max = control->quota.places};
+    control->xds = xds_server_new(&control->timers, &streams, err);
     if (!control->xds)
         return err->code;
     control->ads = (struct ads){.xds = control->xds,
@@ -175,7 +177,8 @@ static enum err_code start_mesh(struct control *control, struct err *err)
                                 .tally = &control->tally,
                                 .authenticator = &control->tokens.authenticator,
                                 .cluster_id = config->cluster_id,
-                                .on_authenticated = control_listener_prove};
+                                .quota = &control->quota,
+                                .admit = control_listener_admit};
     control->file = (struct mesh_file){.path = config->mesh,
                                        .cluster_id = config->cluster_id,
                                        .timers = &control->timers,
@@ -191,14 +194,16 @@ static enum err_code start_rpc(struct control *control, struct err *err)
 {
     const struct config *config = control->config;
     authenticator_tokens_init(&control->tokens, control->state.token_public_key, config->audience);
-    control->issuer = (struct issuer){.state = &control->state,
+    control->issuer = (struct issuer){.timers = &control->timers,
+                                      .state = &control->state,
                                       .authenticator = &control->tokens.authenticator,
                                       .tally = &control->tally,
                                       .cluster_id = config->cluster_id,
                                       .trust_domain = control->file.trust_domain,
                                       .ttl_s = config->ttl_s,
                                       .ttl_max_s = config->ttl_max_s,
-                                      .on_authenticated = control_listener_prove};
+                                      .deadline_ms = config->issue_deadline_ms,
+                                      .admit = control_listener_admit};
     control->rpc = rpc_start(&control->loop, err);
     if (!control->rpc)
         return err->code;
@@ -217,8 +222,9 @@ static enum err_code start_ports(struct control *control, struct err *err)
     control->listener = (struct control_listener){.env = &control->env,
                                                   .server = control->server,
                                                   .tally = &control->tally,
-                                                  .handshake_ms = config->handshake_ms,
-                                                  .unproven_ms = config->unproven_ms};
+                                                  .quota = &control->quota,
+                                                  .limits = config->limits};
+    control->listener.limits.connections = control->quota.places;
     code = control_listener_open(&control->listener, context, config->listen, config->listen_count,
                                  err);
     tls_context_unref(context);
@@ -226,16 +232,31 @@ static enum err_code start_ports(struct control *control, struct err *err)
         return code;
     control->ops = (struct control_ops){.mailbox = &control->mailbox,
                                         .tally = &control->tally,
+                                        .quota = &control->quota,
                                         .xds = control->xds,
                                         .state = &control->state,
                                         .rpc = control->server};
     return control_ops_start(&control->ops, (uint16_t)config->metrics_port, err);
 }
 
+/* As many connections as there may be open files, since each takes a few; one stream for each. */
+static void count_places(struct control *control)
+{
+    struct rlimit files = {.rlim_cur = RLIM_INFINITY};
+    getrlimit(RLIMIT_NOFILE, &files);
+    unsigned places = control->config->limits.connections;
+    if (places == 0)
+        places = quota_places(files.rlim_cur);
+    quota_init(&control->quota, places);
+    LOG_INFO("ceilings", F_INT("connections", places), F_INT("streams", places),
+             F_INT("files", (int64_t)files.rlim_cur));
+}
+
 enum err_code control_start(struct control *control, const struct config *config, struct err *err)
 {
     bool renewed;
     *control = (struct control){.config = config};
+    count_places(control);
     enum err_code code = ca_state_open(&control->state, config->state, err);
     if (code == ERR_OK)
         code = ca_state_renew_if_due(&control->state, &renewed, err);
@@ -262,4 +283,5 @@ void control_run(struct control *control)
     relay_env_deinit(&control->env);
     loop_deinit(&control->loop);
     ca_state_close(&control->state);
+    quota_deinit(&control->quota);
 }

@@ -32,6 +32,7 @@ struct control {
     struct ca_state state;
     struct authenticator_tokens tokens;
     struct issuer issuer;
+    struct quota quota;
     struct mesh_file file;
     struct ads ads;
     struct rpc *rpc;

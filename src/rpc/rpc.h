@@ -185,6 +185,9 @@ struct rpc_connection *rpc_server_add_fd(struct rpc_server *server, int fd, void
  * event=rpc_refused at the level warn. */
 uint64_t rpc_server_refused(const struct rpc_server *server);
 
+/* Calls on the connection that were accepted and have not ended. */
+unsigned rpc_connection_calls(const struct rpc_connection *connection);
+
 /* Ends the connection: its calls end with CANCELLED, soon but not in here, no call is opened any
  * more, and fd is closed. The connection is gone for the caller; `arg` may go when this returns. */
 void rpc_connection_close(struct rpc_connection *connection);

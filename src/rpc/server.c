@@ -167,6 +167,14 @@ static void connection_cut(struct rpc_connection *connection)
     grpc_server_cancel_all_calls(connection->grpc);
 }
 
+unsigned rpc_connection_calls(const struct rpc_connection *connection)
+{
+    unsigned count = 0;
+    for (const struct rpc_call *call = connection->calls; call; call = call->next)
+        count += call->accepted && !call->ended;
+    return count;
+}
+
 void rpc_connection_close(struct rpc_connection *connection)
 {
     if (connection->released)

@@ -17,10 +17,15 @@ static struct plane plane;
 static struct client client;
 static struct line line;
 
-static void setup(int64_t handshake_ms, int64_t unproven_ms)
+static void setup_with(void (*adjust)(struct config *config))
 {
-    plane_start_impatient(&plane, plane_mesh, handshake_ms, unproven_ms);
+    plane_start_with(&plane, plane_mesh, adjust);
     client_start(&client, &plane);
+}
+
+static void setup(void)
+{
+    setup_with(NULL);
 }
 
 /* A client with a token is still served. */
@@ -89,7 +94,7 @@ static void listener_refuses_what_is_not_tls(void)
     static const char http[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     uint8_t garbage[2048];
-    setup(5000, 15000);
+    setup();
     for (size_t i = 0; i < sizeof garbage; i++)
         garbage[i] = (uint8_t)(i * 167 + 13);
     send_and_be_cut(http, sizeof http - 1);
@@ -103,7 +108,7 @@ static const uint8_t half_hello[] = {0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0
 
 static void listener_counts_a_client_that_leaves_in_the_handshake(void)
 {
-    setup(5000, 15000);
+    setup();
     int fd = dial();
     CU_ASSERT(write(fd, half_hello, sizeof half_hello) == sizeof half_hello);
     shutdown(fd, SHUT_WR);
@@ -113,9 +118,14 @@ static void listener_counts_a_client_that_leaves_in_the_handshake(void)
     teardown();
 }
 
+static void soon_no_handshake(struct config *config)
+{
+    config->limits.handshake_ms = 200;
+}
+
 static void listener_does_not_wait_for_the_silent(void)
 {
-    setup(200, 15000);
+    setup_with(soon_no_handshake);
     int silent = dial(), half = dial();
     CU_ASSERT(write(half, half_hello, sizeof half_hello) == sizeof half_hello);
     CU_ASSERT_TRUE(is_cut(silent));
@@ -126,9 +136,14 @@ static void listener_does_not_wait_for_the_silent(void)
     teardown();
 }
 
+static void soon_no_token(struct config *config)
+{
+    config->limits.unproven_ms = 300;
+}
+
 static void listener_cuts_connections_that_show_no_token(void)
 {
-    setup(5000, 300);
+    setup_with(soon_no_token);
     const struct request request = {.path = XDS_METHOD_CERTIFICATE, .data = "", .len = 0};
     CU_ASSERT_FATAL(line_open(&line, &client, plane.port, "control.test"));
     struct answer answer = line_call(&line, &request);
@@ -143,7 +158,7 @@ static void listener_bounds_handshakes(void)
 {
     enum { MANY = LISTENER_HANDSHAKES_MAX };
     int fds[MANY + 1];
-    setup(5000, 15000);
+    setup();
     for (int i = 0; i <= MANY; i++)
         fds[i] = dial();
     CU_ASSERT_TRUE(is_cut(fds[MANY]));
@@ -170,7 +185,7 @@ static void openssl(const char *arguments, const char *input)
 
 static void listener_refuses_old_tls_and_other_protocols(void)
 {
-    setup(5000, 15000);
+    setup();
     openssl("-tls1_2 -alpn h2", "");
     CU_ASSERT_TRUE(refused("tls_version", 1));
     openssl("-alpn http/1.1", "");
@@ -180,7 +195,7 @@ static void listener_refuses_old_tls_and_other_protocols(void)
 
 static void listener_ends_tls_connections_that_speak_no_http2(void)
 {
-    setup(5000, 15000);
+    setup();
     openssl("-alpn h2", "GET / HTTP/1.1\\r\\n\\r\\n");
     openssl("-alpn h2",
             "PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\nnot a frame, and a long one at that");
@@ -252,7 +267,7 @@ static void control_serves_500_streams_from_one_address(void)
     static struct many many;
     struct err err = {0};
     char edited[4096];
-    setup(5000, 15000);
+    setup();
     char *token = plane_token(&plane, "web");
     for (unsigned i = 0; i < LINES; i++) {
         CU_ASSERT_FATAL(line_open(&many.lines[i], &client, plane.port, "control.test"));
