@@ -84,7 +84,9 @@ void config_defaults(struct config *config)
                               .issue_deadline_ms = ISSUE_DEADLINE_MS,
                               .limits = {.handshake_ms = LISTENER_HANDSHAKE_MS,
                                          .unproven_ms = LISTENER_UNPROVEN_MS,
-                                         .idle_ms = LISTENER_IDLE_MS},
+                                         .idle_ms = LISTENER_IDLE_MS,
+                                         .evict_ms = LISTENER_EVICT_MS,
+                                         .per_address = LISTENER_PER_ADDRESS_MAX},
                               .log_format = LOG_FORMAT_TEXT,
                               .log_level = LOG_LEVEL_INFO};
 }

@@ -178,7 +178,7 @@ static bool evict(struct control_listener *listener)
     struct carrier *oldest = listener->unproven.first;
     while (oldest && oldest->evicted)
         oldest = oldest->next;
-    if (!oldest || clock_now_ms() - oldest->used_ms < LISTENER_EVICT_MS)
+    if (!oldest || clock_now_ms() - oldest->used_ms < listener->limits.evict_ms)
         return false;
     err_set(&err, ERR_BUSY, "no good token came, and somebody else needs the place");
     note_refused(listener, &oldest->from, &err);
@@ -204,10 +204,10 @@ static enum err_code may_accept(struct control_listener *listener, const struct 
     if (listener->handshakes >= LISTENER_HANDSHAKES_MAX)
         return err_set(err, ERR_BUSY, "%d TLS handshakes are under way already",
                        LISTENER_HANDSHAKES_MAX);
-    if (address_count(listener, &from->ip) >= LISTENER_PER_ADDRESS_MAX)
+    if (address_count(listener, &from->ip) >= listener->limits.per_address)
         return err_set(err, ERR_BUSY,
-                       "%d connections without a good token are open from this address already%s",
-                       LISTENER_PER_ADDRESS_MAX, from->ip.len == 16 ? " (its /64)" : "");
+                       "%u connections without a good token are open from this address already%s",
+                       listener->limits.per_address, from->ip.len == 16 ? " (its /64)" : "");
     return ERR_OK;
 }
 

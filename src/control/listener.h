@@ -45,8 +45,9 @@ struct carrier;
 struct control_listener;
 
 struct listener_limits {
-    int64_t handshake_ms, unproven_ms, idle_ms;
-    unsigned connections; /* at once */
+    int64_t handshake_ms, unproven_ms, idle_ms, evict_ms;
+    unsigned connections; /* at once, of all; of one address without a good token so far */
+    unsigned per_address;
 };
 
 /* In the order in which they came. */

@@ -250,6 +250,28 @@ static void control_refuses_requests_that_are_too_large_or_no_messages(void)
     teardown();
 }
 
+static void no_patience(struct config *config)
+{
+    config->issue_deadline_ms = 50;
+}
+
+static void control_does_not_wait_for_a_request_that_never_comes(void)
+{
+    plane_start_with(&plane, plane_mesh, no_patience);
+    client_start(&client, &plane);
+    CU_ASSERT_FATAL(line_open(&line, &client, plane.port, "control.test"));
+    char *token = plane_token(&plane, "web");
+    const struct request silent = {.path = XDS_METHOD_CERTIFICATE, .token = token, .stream = true};
+    struct answer answer = line_call(&line, &silent);
+    CU_ASSERT(answer_is(&answer, RPC_DEADLINE_EXCEEDED, "too long"));
+    CU_ASSERT(plane_metric_reaches(
+        &plane, "handfast_control_certificates_refused_total{reason=\"timeout\"}", 1));
+    answer = ask_as_web(0);
+    CU_ASSERT(answer_is(&answer, RPC_OK, ""));
+    free(token);
+    teardown();
+}
+
 static void control_shows_a_certificate_for_its_own_name_only(void)
 {
     struct line other;
@@ -291,6 +313,7 @@ int main(int argc, char **argv)
         SUITE_CASE(control_refuses_another_cluster_s_callers),
         SUITE_CASE(control_takes_nothing_but_the_key_from_a_request),
         SUITE_CASE(control_refuses_requests_that_are_too_large_or_no_messages),
+        SUITE_CASE(control_does_not_wait_for_a_request_that_never_comes),
         SUITE_CASE(control_shows_a_certificate_for_its_own_name_only),
         SUITE_CASE(control_satisfies_openssl),
         SUITE_END,

@@ -26,8 +26,7 @@ extern const char plane_mesh[];
 /* Starts with `mesh` as mesh.yaml; the test fails when that fails. */
 void plane_start(struct plane *plane, const char *mesh);
 /* The same with other deadlines and ceilings than its own. */
-void plane_start_with(struct plane *plane, const char *mesh,
-                      void (*adjust)(struct config *config));
+void plane_start_with(struct plane *plane, const char *mesh, void (*adjust)(struct config *config));
 /* As SIGTERM does; everything is freed. */
 void plane_stop(struct plane *plane);
 /* The same in two steps: the beginning of the end, and waiting for it. */
