@@ -198,6 +198,7 @@ static enum err_code start_rpc(struct control *control, struct err *err)
                                       .state = &control->state,
                                       .authenticator = &control->tokens.authenticator,
                                       .tally = &control->tally,
+                                      .quota = &control->quota,
                                       .cluster_id = config->cluster_id,
                                       .trust_domain = control->file.trust_domain,
                                       .ttl_s = config->ttl_s,

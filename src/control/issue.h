@@ -4,6 +4,7 @@
 
 #include "control/authenticator.h"
 #include "control/ca_state.h"
+#include "control/quota.h"
 #include "control/tally.h"
 #include "loop/timer.h"
 
@@ -14,6 +15,7 @@ struct issuer {
     struct ca_state *state;
     struct authenticator *authenticator;
     struct tally *tally;
+    struct quota *quota;
     const char *cluster_id;
     const char *trust_domain;
     int64_t ttl_s;     /* when the caller asks for none */

@@ -51,7 +51,11 @@ static void collect_tally(void *arg, struct exposition *text)
                      "Identities that have a connection or a stream.",
                      (double)ops->quota->callers.count);
     counter(text, "handfast_control_connections_cut_total",
-            "Connections cut because of malformed HTTP/2.", rpc_server_refused(ops->rpc));
+            "Connections cut because of malformed HTTP/2 or of too much that was incomplete.",
+            rpc_server_refused(ops->rpc));
+    exposition_gauge(text, "handfast_control_held_bytes",
+                     "Bytes of requests that are not complete yet.",
+                     (double)rpc_server_held(ops->rpc));
     counter(text, "handfast_control_mesh_loads_total", "Times the mesh file was taken over.",
             tally->mesh_loads);
     counter(text, "handfast_control_mesh_load_failures_total",

@@ -6,7 +6,8 @@
 
 #include "token/token.h"
 
-static const char *const kinds[QUOTA_KINDS] = {"connections", "streams"};
+static const char *const kinds[QUOTA_KINDS] = {"connections", "streams",
+                                               "requests for certificates"};
 
 unsigned quota_places(uint64_t files)
 {

@@ -1,8 +1,8 @@
 /* How much of port 15012 each identity holds, so that whoever has one token, or a few, cannot take
  * all of it.
  *
- * A place is a connection or a stream; there are as many of each as the process's descriptors allow
- * (quota_places). Who may take how many:
+ * A place is a connection, a stream or a request for a certificate; there are as many of each as
+ * the process's descriptors allow (quota_places). Who may take how many:
  *   - the workloads that the mesh lists are expected: an identity has QUOTA_PER_WORKLOAD places of
  *     each kind for each workload that runs under it. A proxy needs one of each, and a second one
  *     while the first has not been missed yet; five hundred replicas of one service account are
@@ -25,7 +25,7 @@
 #include "base/map.h"
 #include "xds/delta_server.h"
 
-enum quota_kind { QUOTA_CONNECTIONS, QUOTA_STREAMS, QUOTA_KINDS };
+enum quota_kind { QUOTA_CONNECTIONS, QUOTA_STREAMS, QUOTA_REQUESTS, QUOTA_KINDS };
 
 enum {
     QUOTA_PER_WORKLOAD = 2,

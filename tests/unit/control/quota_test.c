@@ -87,7 +87,7 @@ static void quota_leaves_of_the_pool_what_an_identity_takes(void)
 
 static void quota_keeps_half_of_the_places_from_any_number_of_thieves(void)
 {
-    char account[16];
+    char account[24];
     unsigned taken = 0;
     quota_init(&quota, PLACES);
     expect("shop/web", 100);
