@@ -86,6 +86,7 @@ void config_defaults(struct config *config)
                                          .unproven_ms = LISTENER_UNPROVEN_MS,
                                          .idle_ms = LISTENER_IDLE_MS,
                                          .evict_ms = LISTENER_EVICT_MS,
+                                         .handshakes = LISTENER_HANDSHAKES_MAX,
                                          .per_address = LISTENER_PER_ADDRESS_MAX},
                               .log_format = LOG_FORMAT_TEXT,
                               .log_level = LOG_LEVEL_INFO};

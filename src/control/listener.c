@@ -172,11 +172,11 @@ static void on_handshake(struct handshake *handshake, enum err_code code, struct
 
 /* Ends the connection that has gone longest without a good token, unless it is a new one: who has a
  * token shows it at once. Else a few hosts without any could keep everybody out. */
-static bool evict(struct control_listener *listener)
+static bool evict(struct control_listener *listener, bool in_handshake)
 {
     struct err err;
     struct carrier *oldest = listener->unproven.first;
-    while (oldest && oldest->evicted)
+    while (oldest && (oldest->evicted || (in_handshake && oldest->relaying)))
         oldest = oldest->next;
     if (!oldest || clock_now_ms() - oldest->used_ms < listener->limits.evict_ms)
         return false;
@@ -197,17 +197,17 @@ static bool evict(struct control_listener *listener)
 static enum err_code may_accept(struct control_listener *listener, const struct addr_port *from,
                                 struct err *err)
 {
-    if (listener->connections - listener->evicted >= listener->limits.connections &&
-        !evict(listener))
-        return err_set(err, ERR_BUSY, "%u connections are open already",
-                       listener->limits.connections);
-    if (listener->handshakes >= LISTENER_HANDSHAKES_MAX)
-        return err_set(err, ERR_BUSY, "%d TLS handshakes are under way already",
-                       LISTENER_HANDSHAKES_MAX);
     if (address_count(listener, &from->ip) >= listener->limits.per_address)
         return err_set(err, ERR_BUSY,
                        "%u connections without a good token are open from this address already%s",
                        listener->limits.per_address, from->ip.len == 16 ? " (its /64)" : "");
+    if (listener->connections - listener->evicted >= listener->limits.connections &&
+        !evict(listener, false))
+        return err_set(err, ERR_BUSY, "%u connections are open already",
+                       listener->limits.connections);
+    if (listener->handshakes >= listener->limits.handshakes && !evict(listener, true))
+        return err_set(err, ERR_BUSY, "%u TLS handshakes are under way already",
+                       listener->limits.handshakes);
     return ERR_OK;
 }
 

@@ -10,8 +10,8 @@
  * Until its first good token a connection counts against the address that it came from, an IPv6
  * address with the rest of its /64, which is what one host may choose from. After that it counts
  * against the token's identity (quota.h) and no longer against the address: behind one address
- * there may be a whole cluster. When all places are taken, the connection that has gone longest
- * without a token makes room.
+ * there may be a whole cluster. When all places are taken, in the handshake or in all, the
+ * connection that has gone longest without a token makes room.
  *
  * Loop thread. */
 #ifndef CONTROL_LISTENER_H
@@ -27,9 +27,9 @@
 
 enum {
     LISTENERS_MAX = 8,
-    LISTENER_PER_ADDRESS_MAX = 600, /* connections without a good token so far */
+    LISTENER_PER_ADDRESS_MAX = 128, /* connections without a good token so far */
     LISTENER_IPV6_HOST_BYTES = 8,   /* RFC 4291 section 2.5.1: the rest is the host's to choose */
-    LISTENER_HANDSHAKES_MAX = 256,
+    LISTENER_HANDSHAKES_MAX = 1024, /* far more than one address can fill */
     LISTENER_HANDSHAKE_MS = 5000,
     LISTENER_SWEEP_MS =
         2000, /* a client that does not hang up when gRPC has is reset by the second sweep */
@@ -46,8 +46,9 @@ struct control_listener;
 
 struct listener_limits {
     int64_t handshake_ms, unproven_ms, idle_ms, evict_ms;
-    unsigned connections; /* at once, of all; of one address without a good token so far */
-    unsigned per_address;
+    unsigned connections; /* at once: all, those in the TLS handshake, ... */
+    unsigned handshakes;
+    unsigned per_address; /* ... those from one address without a good token so far */
 };
 
 /* In the order in which they came. */

@@ -278,6 +278,38 @@ static void listener_makes_room_for_who_has_a_token(void)
     teardown();
 }
 
+static void four_handshakes_for_the_quick(struct config *config)
+{
+    config->limits.handshakes = 4;
+    config->limits.per_address = 3;
+    config->limits.evict_ms = 0;
+    addr_port_parse(&config->listen[0], "0.0.0.0:0");
+}
+
+static void listener_is_not_kept_busy_by_handshakes_that_stand_still(void)
+{
+    int silent[5];
+    setup(four_handshakes_for_the_quick);
+    char *token = plane_token(&plane, "web");
+    for (int i = 0; i < 4; i++)
+        silent[i] = dial_from("127.0.0.2");
+    CU_ASSERT_TRUE(is_cut(silent[3], 10000)); /* one address cannot take them all */
+    CU_ASSERT_FALSE(is_cut(silent[0], 100));
+    close(silent[3]);
+    silent[3] = dial_from("127.0.0.3");
+    silent[4] = dial_from("127.0.0.3"); /* several may, and make room for each other */
+    CU_ASSERT_TRUE(is_cut(silent[0], 10000));
+    open_line(&lines[0]);
+    expect_status(&lines[0], token, RPC_INVALID_ARGUMENT);
+    CU_ASSERT_TRUE(is_cut(silent[1], 10000));
+    CU_ASSERT_FALSE(is_cut(silent[4], 100));
+    for (int i = 0; i < 5; i++)
+        close(silent[i]);
+    line_close(&lines[0]);
+    free(token);
+    teardown();
+}
+
 static void eight_places(struct config *config)
 {
     config->limits.connections = 8;
@@ -376,6 +408,7 @@ int main(int argc, char **argv)
         SUITE_CASE(listener_counts_no_address_once_a_token_came),
         SUITE_CASE(listener_gives_one_identity_its_share_and_others_theirs),
         SUITE_CASE(listener_makes_room_for_who_has_a_token),
+        SUITE_CASE(listener_is_not_kept_busy_by_handshakes_that_stand_still),
         SUITE_CASE(listener_is_full_when_it_is),
         SUITE_CASE(listener_cuts_connections_on_which_nothing_is_called),
         SUITE_END,
