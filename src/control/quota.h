@@ -30,7 +30,7 @@ enum quota_kind { QUOTA_CONNECTIONS, QUOTA_STREAMS, QUOTA_REQUESTS, QUOTA_KINDS 
 enum {
     QUOTA_PER_WORKLOAD = 2,
     QUOTA_PLACES_MIN = 64,
-    QUOTA_PLACES_MAX = 20000, /* 47 KB each, connection and idle stream: 1 GB */
+    QUOTA_PLACES_MAX = 20000, /* 49 KB each, connection and idle stream: 1 GB */
     /* The client's socket, and two socketpairs on the way to gRPC. */
     QUOTA_FILES_PER_PLACE = 5,
     QUOTA_FILES_SPARE = 256, /* listeners, HTTP, files; connections that are being closed */
