@@ -95,6 +95,7 @@
     X(TOKEN_REFUSED, "token_refused", "the cluster does not accept the token")                     \
     X(TOKEN_POD, "token_pod", "the token is not bound to a pod that is there")                     \
     X(CLUSTER_ID, "cluster_id", "the caller belongs to another cluster")                           \
+    X(QUOTA, "quota", "the caller holds its share already")                                        \
     X(CSR_MALFORMED, "csr_malformed", "the certificate signing request cannot be parsed")          \
     X(CSR_SIGNATURE, "csr_signature",                                                              \
       "the certificate signing request does not prove possession of its key")                      \

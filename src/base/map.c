@@ -2,16 +2,69 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
-/* FNV-1a. Keys come from the control plane and from configuration, not from peers. */
+/* --- the hash: SipHash-1-3 (Aumasson and Bernstein, 2012) ------------------------------------
+ *
+ * Some maps have keys that a peer chooses, such as the names that a proxy subscribes to. With a
+ * hash that anybody can compute, ten thousand of them would be made to meet in one slot. */
+
+static uint64_t secret[2];
+
+/* Before main(), so that no thread can see it change. The kernel gives every process 16 random
+ * bytes (getauxval(3)). */
+__attribute__((constructor)) static void choose_secret(void)
+{
+    memcpy(secret, (const void *)(uintptr_t)getauxval(AT_RANDOM), sizeof secret);
+}
+
+static uint64_t rotate(uint64_t x, unsigned bits)
+{
+    return x << bits | x >> (64 - bits);
+}
+
+static void mix(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[2] += v[3];
+    v[1] = rotate(v[1], 13) ^ v[0];
+    v[3] = rotate(v[3], 16) ^ v[2];
+    v[0] = rotate(v[0], 32) + v[3];
+    v[2] += v[1];
+    v[1] = rotate(v[1], 17) ^ v[2];
+    v[3] = rotate(v[3], 21) ^ v[0];
+    v[2] = rotate(v[2], 32);
+}
+
+static void take_word(uint64_t v[4], uint64_t word)
+{
+    v[3] ^= word;
+    mix(v);
+    v[0] ^= word;
+}
+
 static uint32_t hash_bytes(const void *key, size_t len)
 {
+    uint64_t v[4] = {secret[0] ^ 0x736f6d6570736575, secret[1] ^ 0x646f72616e646f6d,
+                     secret[0] ^ 0x6c7967656e657261, secret[1] ^ 0x7465646279746573};
     const uint8_t *at = key;
-    uint32_t hash = 2166136261u;
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ at[i]) * 16777619u;
-    return hash;
+    uint64_t word;
+    size_t left = len;
+    for (; left >= sizeof word; left -= sizeof word, at += sizeof word) {
+        memcpy(&word, at, sizeof word);
+        take_word(v, word);
+    }
+    word = (uint64_t)len << 56;
+    for (size_t i = 0; i < left; i++)
+        word |= (uint64_t)at[i] << (8 * i);
+    take_word(v, word);
+    v[2] ^= 0xff;
+    for (int i = 0; i < 3; i++)
+        mix(v);
+    return (uint32_t)(v[0] ^ v[1] ^ v[2] ^ v[3]);
 }
+
+/* --- the map ---------------------------------------------------------------------------------- */
 
 void map_init(struct map *map)
 {

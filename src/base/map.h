@@ -1,5 +1,6 @@
-/* A hash map from byte strings to pointers. It copies keys and borrows values; one thread, or const
- * and any thread. Open addressing, so a copy of the whole map is one allocation and a walk. */
+/* A hash map from byte strings to pointers. Keys may come from a peer: it cannot choose them so
+ * that they meet. It copies keys and borrows values; one thread, or const and any thread. Open
+ * addressing, so a copy of the whole map is one allocation and a walk. */
 #ifndef MAP_H
 #define MAP_H
 

@@ -13,6 +13,11 @@ struct opening {
     struct ads *ads;
 };
 
+static void on_gone(void *arg)
+{
+    quota_give(arg, QUOTA_STREAMS);
+}
+
 static void on_authenticated(struct authenticator_call *question, enum err_code code,
                              struct err *err)
 {
@@ -20,21 +25,29 @@ static void on_authenticated(struct authenticator_call *question, enum err_code 
     struct ads *ads = opening->ads;
     struct rpc_call *call = question->call;
     const struct token_subject subject = question->request.subject;
+    struct quota_caller *caller = NULL;
     free(opening);
+    if (code == ERR_OK && !ads->xds) {
+        rpc_call_finish(call, RPC_UNAVAILABLE, "the control plane ends");
+        return;
+    }
+    if (code == ERR_OK)
+        code = ads->admit(call, &subject, err);
+    if (code == ERR_OK)
+        code = quota_take(ads->quota, QUOTA_STREAMS, subject.ns, subject.service_account, &caller,
+                          err);
     if (code != ERR_OK) {
         ads->tally->streams_refused[code]++;
         LOG_LIMITED(LOG_LEVEL_WARN, 20, "stream_refused", F_ERR(err));
         authenticator_refuse(call, err);
         return;
     }
-    if (!ads->xds) {
-        rpc_call_finish(call, RPC_UNAVAILABLE, "the control plane ends");
-        return;
-    }
     const struct xds_peer peer = {.namespace = subject.ns,
                                   .service_account = subject.service_account,
-                                  .expires_wall_s = subject.expires_s};
-    ads->on_authenticated(call);
+                                  .expires_wall_s = subject.expires_s,
+                                  .names = &caller->names,
+                                  .on_gone = on_gone,
+                                  .arg = caller};
     xds_server_open(ads->xds, call, &peer);
 }
 
@@ -168,6 +181,7 @@ enum err_code ads_publish(struct ads *ads, struct compiled *compiled)
     }
     enum err_code code = publish(ads, XDS_ADDRESS, compiled->addresses);
     compiled->addresses = NULL;
+    quota_expect(ads->quota, &compiled->identities);
     if (!list || settled)
         on_settled(&ads->settle);
     else if (!timer_start(ads->timers, &ads->settle, ADS_SETTLE_MS, on_settled))

@@ -5,6 +5,7 @@
 
 #include "control/authenticator.h"
 #include "control/compile.h"
+#include "control/quota.h"
 #include "control/tally.h"
 #include "loop/timer.h"
 #include "xds/server.h"
@@ -18,8 +19,10 @@ struct ads {
     struct tally *tally;
     struct authenticator *authenticator;
     const char *cluster_id;
-    /* Told of every call whose token was good. */
-    void (*on_authenticated)(struct rpc_call *call);
+    struct quota *quota;
+    /* Asked about every call whose token was good, whether it may go on: ERR_QUOTA and others. */
+    enum err_code (*admit)(struct rpc_call *call, const struct token_subject *subject,
+                           struct err *err);
 
     struct compiled_policy *published; /* private: the policies that proxies are being sent */
     unsigned published_count;
@@ -28,10 +31,11 @@ struct ads {
     struct timer settle;
 };
 
-/* For the on_open of XDS_METHOD_DELTA. */
+/* For the on_open of XDS_METHOD_DELTA. Who holds too many streams already (quota.h) is refused with
+ * RESOURCE_EXHAUSTED. */
 void ads_open(struct ads *ads, struct rpc_call *call);
 
-/* Publishes a new mesh; takes what is in `compiled`.
+/* Publishes a new mesh, and tells the quota of it; takes what is in `compiled`.
  *
  * Records and policies are two resource types, and a proxy may apply one a moment before the other.
  * So that no workload is without its old or its new policies in between: new policies go first,

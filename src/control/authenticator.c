@@ -66,6 +66,9 @@ void authenticator_refuse(struct rpc_call *call, const struct err *err)
     char text[RPC_TEXT_MAX];
     bool unknown = err->code == ERR_TIMEOUT || err->code == ERR_CANCELLED ||
                    err->code == ERR_NO_MEMORY || err->code == ERR_BUSY;
+    int status = err->code == ERR_QUOTA ? RPC_RESOURCE_EXHAUSTED
+                 : unknown              ? RPC_UNAVAILABLE
+                                        : RPC_UNAUTHENTICATED;
     snprintf(text, sizeof text, "%s: %s", err_label(err->code), err->text);
-    rpc_call_finish(call, unknown ? RPC_UNAVAILABLE : RPC_UNAUTHENTICATED, text);
+    rpc_call_finish(call, status, text);
 }

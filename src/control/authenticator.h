@@ -46,8 +46,9 @@ void authenticator_check_call(struct authenticator *authenticator, const char *c
                               struct rpc_call *call, struct authenticator_call *question,
                               void (*on_done)(struct authenticator_call *, enum err_code,
                                               struct err *));
-/* Finishes the call with UNAUTHENTICATED (UNAVAILABLE, when it could not be checked) and
- * "reason: sentence". */
+/* Finishes the call with UNAUTHENTICATED (UNAVAILABLE, when it could not be checked;
+ * RESOURCE_EXHAUSTED, when it was good and nothing is left for the caller) and "reason: sentence".
+ */
 void authenticator_refuse(struct rpc_call *call, const struct err *err);
 
 #endif

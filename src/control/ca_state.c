@@ -111,7 +111,11 @@ static enum err_code recover(const char *folder, struct err *err)
         return ERR_OK;
     if (access(new_path(folder, COMPLETE, path), F_OK) == 0)
         return move_in(folder, err);
-    DIR *dir = opendir(new_path(folder, "", path));
+    /* Not through a link: what we would empty then is somebody else's. */
+    int fd = open(new_path(folder, "", path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!dir && fd >= 0)
+        close(fd);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             unlinkat(dirfd(dir), entry->d_name, 0);
@@ -233,7 +237,8 @@ static bool is_fresh(const char *folder)
     return true;
 }
 
-/* Nothing is there but what a mount point or a first start of ours leaves. */
+/* Nothing is there but what a mount point has. What a first start of ours leaves is in a folder
+ * that it has closed to others. */
 static bool is_unused(const char *folder)
 {
     DIR *dir = opendir(folder);
@@ -241,7 +246,7 @@ static bool is_unused(const char *folder)
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         const char *name = entry->d_name;
         unused = unused && (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-                            strcmp(name, NEW) == 0 || strcmp(name, "lost+found") == 0);
+                            strcmp(name, "lost+found") == 0);
     }
     if (dir)
         closedir(dir);
@@ -259,6 +264,11 @@ static enum err_code lock(struct ca_state *state, struct err *err)
         return err_sys(err, ERR_SYSTEM, errno, "open the folder");
     if (flock(state->lock_fd, LOCK_EX | LOCK_NB) < 0)
         return err_set(err, ERR_BUSY, "another process is at work on it");
+    if (about.st_uid != geteuid() && about.st_uid != 0)
+        return err_set(err, ERR_CA_STATE,
+                       "the folder belongs to uid %u, who could put other keys in it; expected "
+                       "uid %u",
+                       (unsigned)about.st_uid, (unsigned)geteuid());
     bool fresh = is_fresh(state->folder);
     /* /etc by mistake must not become a folder that only we can enter. */
     if (fresh && about.st_mode & 077 && !is_unused(state->folder))

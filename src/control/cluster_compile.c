@@ -1,10 +1,12 @@
 #include "control/cluster_compile.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "control/cluster_guards.h"
 #include "control/cluster_record.h"
+#include "token/token.h"
 
 static enum err_code compile_workloads(struct cluster_graph *graph, const struct map *map,
                                        struct err *err)
@@ -131,6 +133,21 @@ static enum err_code add(struct xds_set *set, struct xds_resource *resource, str
     return code;
 }
 
+/* One more workload whose proxy will call. */
+static enum err_code count_identity(struct compiled *out, const struct cluster_workload *workload,
+                                    struct err *err)
+{
+    const struct mesh_workload *record = workload->pod.workload;
+    char key[TOKEN_NAME_MAX * 2];
+    if (!workload->resource || record->tunnel != MESH_TUNNEL_LEGACY_MTLS)
+        return ERR_OK;
+    snprintf(key, sizeof key, "%s/%s", record->namespace, mesh_workload_account(record));
+    uintptr_t count = (uintptr_t)map_get_str(&out->identities, key);
+    if (map_set_str(&out->identities, key, (void *)(count + 1), NULL))
+        return ERR_OK;
+    return err_set(err, ERR_NO_MEMORY, "no memory for the mesh");
+}
+
 /* Counts the records, and puts them into `set` unless that is NULL. */
 static enum err_code walk(const struct cluster_graph *graph, struct compiled *out,
                           struct xds_set *set, struct err *err)
@@ -144,6 +161,8 @@ static enum err_code walk(const struct cluster_graph *graph, struct compiled *ou
             const struct cluster_workload *workload = at->value;
             out->workload_count += workload->resource != NULL;
             code = set ? add(set, workload->resource, err) : ERR_OK;
+            if (code == ERR_OK)
+                code = count_identity(out, workload, err);
         }
     }
     size_t position = 0;

@@ -155,6 +155,16 @@ static struct mesh_label *labels_of(struct compiler *compiler, const struct sour
     return items;
 }
 
+/* One more workload whose proxy will call. */
+static bool count_identity(struct compiler *compiler, const struct mesh_workload *draft)
+{
+    struct map *identities = &compiler->out->identities;
+    const char *key =
+        source_arena_format(compiler->arena, "%s/%s", draft->namespace, draft->service_account);
+    uintptr_t count = key ? (uintptr_t)map_get_str(identities, key) : 0;
+    return key && map_set_str(identities, key, (void *)(count + 1), NULL);
+}
+
 static enum err_code compile_workload(struct compiler *compiler, unsigned index, struct err *err)
 {
     const struct source_workload *source = &compiler->model->workloads.items[index];
@@ -180,6 +190,8 @@ static enum err_code compile_workload(struct compiler *compiler, unsigned index,
     };
     link_services(compiler, source, &draft);
     link_policies(compiler, index, source, &draft);
+    if (source_check_in_mesh(source) && !count_identity(compiler, &draft))
+        return no_memory(err);
     if (compiler->arena->failed)
         return no_memory(err);
     enum err_code code =
@@ -275,5 +287,6 @@ void compiled_deinit(struct compiled *compiled)
     for (unsigned i = 0; i < compiled->policy_count; i++)
         xds_resource_unref(compiled->policies[i].resource);
     free(compiled->policies);
+    map_deinit(&compiled->identities);
     *compiled = (struct compiled){0};
 }

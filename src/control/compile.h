@@ -2,6 +2,7 @@
 #ifndef COMPILE_H
 #define COMPILE_H
 
+#include "base/map.h"
 #include "control/source.h"
 #include "mesh/policy.h"
 #include "xds/store.h"
@@ -15,6 +16,9 @@ struct compiled {
     struct xds_set *addresses; /* workloads and services: all, or what changed among them */
     struct compiled_policy *policies;
     unsigned workload_count, service_count, policy_count;
+    /* "namespace/service account" -> how many workloads with a proxy run under it, as a number in
+     * the pointer */
+    struct map identities;
 };
 
 /* Compiles a source that was parsed without errors. `cluster_id` goes into the uids. The caller

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/options.h"
+#include "control/issue.h"
 
 static enum err_code add_listen(void *arg, const char *value, struct err *err)
 {
@@ -106,8 +107,13 @@ void config_defaults(struct config *config)
                               .metrics_port = 15014,
                               .ttl_s = 86400,
                               .ttl_max_s = 7 * 86400,
-                              .handshake_ms = LISTENER_HANDSHAKE_MS,
-                              .unproven_ms = LISTENER_UNPROVEN_MS,
+                              .issue_deadline_ms = ISSUE_DEADLINE_MS,
+                              .limits = {.handshake_ms = LISTENER_HANDSHAKE_MS,
+                                         .unproven_ms = LISTENER_UNPROVEN_MS,
+                                         .idle_ms = LISTENER_IDLE_MS,
+                                         .evict_ms = LISTENER_EVICT_MS,
+                                         .handshakes = LISTENER_HANDSHAKES_MAX,
+                                         .per_address = LISTENER_PER_ADDRESS_MAX},
                               .log_format = LOG_FORMAT_TEXT,
                               .log_level = LOG_LEVEL_INFO};
 }

@@ -28,8 +28,9 @@ struct config {
     const char *dns_names[CA_DNS_NAMES_MAX];
     unsigned dns_count;
     int64_t metrics_port;
-    int64_t ttl_s, ttl_max_s;          /* of certificates: when none is asked for, and at most */
-    int64_t handshake_ms, unproven_ms; /* deadlines of the listener; no options */
+    int64_t ttl_s, ttl_max_s;      /* of certificates: when none is asked for, and at most */
+    int64_t issue_deadline_ms;     /* of a call for a certificate; no option */
+    struct listener_limits limits; /* no options; 0 connections: what the process may open */
     enum log_format log_format;
     enum log_level log_level;
 };

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -195,7 +196,8 @@ static enum err_code start_loop(struct control *control, struct err *err)
 static enum err_code start_mesh(struct control *control, struct err *err)
 {
     const struct config *config = control->config;
-    control->xds = xds_server_new(&control->timers, NULL, err);
+    const struct xds_server_config streams = {.streams_max = control->quota.places};
+    control->xds = xds_server_new(&control->timers, &streams, err);
     if (!control->xds)
         return err->code;
     control->ads = (struct ads){.xds = control->xds,
@@ -203,7 +205,8 @@ static enum err_code start_mesh(struct control *control, struct err *err)
                                 .tally = &control->tally,
                                 .authenticator = control->authenticator,
                                 .cluster_id = config->cluster_id,
-                                .on_authenticated = control_listener_prove};
+                                .quota = &control->quota,
+                                .admit = control_listener_admit};
     if (config->kubernetes)
         return ads_publish_bundle(&control->ads, ca_root_pem(control->state.ca), err);
     control->file = (struct mesh_file){.path = config->mesh,
@@ -220,14 +223,17 @@ static enum err_code start_mesh(struct control *control, struct err *err)
 static enum err_code start_rpc(struct control *control, struct err *err)
 {
     const struct config *config = control->config;
-    control->issuer = (struct issuer){.state = &control->state,
+    control->issuer = (struct issuer){.timers = &control->timers,
+                                      .state = &control->state,
                                       .authenticator = control->authenticator,
                                       .tally = &control->tally,
+                                      .quota = &control->quota,
                                       .cluster_id = config->cluster_id,
                                       .trust_domain = control->trust_domain,
                                       .ttl_s = config->ttl_s,
                                       .ttl_max_s = config->ttl_max_s,
-                                      .on_authenticated = control_listener_prove};
+                                      .deadline_ms = config->issue_deadline_ms,
+                                      .admit = control_listener_admit};
     control->rpc = rpc_start(&control->loop, err);
     if (!control->rpc)
         return err->code;
@@ -246,8 +252,9 @@ static enum err_code start_ports(struct control *control, struct err *err)
     control->listener = (struct control_listener){.env = &control->env,
                                                   .server = control->server,
                                                   .tally = &control->tally,
-                                                  .handshake_ms = config->handshake_ms,
-                                                  .unproven_ms = config->unproven_ms};
+                                                  .quota = &control->quota,
+                                                  .limits = config->limits};
+    control->listener.limits.connections = control->quota.places;
     code = control_listener_open(&control->listener, context, config->listen, config->listen_count,
                                  err);
     tls_context_unref(context);
@@ -255,6 +262,7 @@ static enum err_code start_ports(struct control *control, struct err *err)
         return code;
     control->ops = (struct control_ops){.mailbox = &control->mailbox,
                                         .tally = &control->tally,
+                                        .quota = &control->quota,
                                         .xds = control->xds,
                                         .state = &control->state,
                                         .rpc = control->server,
@@ -297,10 +305,24 @@ static enum err_code await_authority(struct control *control, struct err *err)
                            : ERR_OK;
 }
 
+/* As many connections as there may be open files, since each takes a few; one stream for each. */
+static void count_places(struct control *control)
+{
+    struct rlimit files = {.rlim_cur = RLIM_INFINITY};
+    getrlimit(RLIMIT_NOFILE, &files);
+    unsigned places = control->config->limits.connections;
+    if (places == 0)
+        places = quota_places(files.rlim_cur);
+    quota_init(&control->quota, places);
+    LOG_INFO("ceilings", F_INT("connections", places), F_INT("streams", places),
+             F_INT("files", (int64_t)files.rlim_cur));
+}
+
 enum err_code control_start(struct control *control, const struct config *config, struct err *err)
 {
     *control = (struct control){.config = config, .state = {.lock_fd = -1}};
     enum err_code code = ERR_OK;
+    count_places(control);
     if (!config->kubernetes)
         code = open_authority(control, err);
     if (code == ERR_OK)
@@ -332,4 +354,5 @@ void control_run(struct control *control)
     relay_env_deinit(&control->env);
     loop_deinit(&control->loop);
     ca_state_close(&control->state);
+    quota_deinit(&control->quota);
 }

@@ -34,6 +34,7 @@ struct control {
     struct ca_state state;
     struct authenticator_tokens tokens;
     struct issuer issuer;
+    struct quota quota;
     struct mesh_file file;
     struct kube_plane plane;
     struct authenticator *authenticator; /* `tokens`, or the plane's reviews */

@@ -13,6 +13,9 @@ struct issue {
     struct authenticator_call question; /* first */
     struct issuer *issuer;
     struct token_subject subject;
+    struct rpc_call *call;
+    struct timer deadline;
+    struct quota_caller *place;
     bool answered;
 };
 
@@ -119,12 +122,34 @@ static void on_half_closed(struct rpc_call *call, void *arg)
     this->answered = true;
 }
 
+static void release(struct issue *this)
+{
+    timer_stop(this->issuer->timers, &this->deadline);
+    if (this->place)
+        quota_give(this->place, QUOTA_REQUESTS);
+    free(this);
+}
+
 static void on_end(struct rpc_call *call, int status, const char *message, void *arg)
 {
+    struct issue *this = arg;
     (void)call;
     (void)status;
     (void)message;
-    free(arg);
+    release(this);
+}
+
+static void on_deadline(struct timer *timer)
+{
+    struct issue *this = (struct issue *)(void *)((char *)timer - offsetof(struct issue, deadline));
+    struct err err;
+    err_set(&err, ERR_TIMEOUT, "%s within %lld ms",
+            this->answered ? "the answer was not taken" : "no request came",
+            (long long)this->issuer->deadline_ms);
+    this->issuer->tally->certificates_refused[ERR_TIMEOUT]++;
+    LOG_LIMITED(LOG_LEVEL_WARN, 20, "cert_refused", F_STR("caller", this->place->key), F_ERR(&err));
+    this->answered = true;
+    rpc_call_cancel(this->call, RPC_DEADLINE_EXCEEDED, "the call took too long");
 }
 
 static void on_authenticated(struct authenticator_call *question, enum err_code code,
@@ -136,13 +161,20 @@ static void on_authenticated(struct authenticator_call *question, enum err_code 
     struct issuer *issuer = this->issuer;
     struct rpc_call *call = question->call;
     this->subject = question->request.subject;
+    this->call = call;
     if (code == ERR_OK)
-        issuer->on_authenticated(call);
+        code = issuer->admit(call, &this->subject, err);
+    if (code == ERR_OK)
+        code = quota_take(issuer->quota, QUOTA_REQUESTS, this->subject.ns,
+                          this->subject.service_account, &this->place, err);
+    if (code == ERR_OK &&
+        !timer_start(issuer->timers, &this->deadline, issuer->deadline_ms, on_deadline))
+        code = err_set(err, ERR_NO_MEMORY, "no memory for a deadline");
     if (code == ERR_OK && (code = rpc_call_accept(call, NULL, 0, &events, this)) == ERR_OK)
         return;
     if (err->code == ERR_OK)
         err_set(err, code, "%s", err_sentence(code));
-    free(this);
+    release(this);
     issuer->tally->certificates_refused[err->code]++;
     LOG_LIMITED(LOG_LEVEL_WARN, 20, "cert_refused", F_ERR(err));
     authenticator_refuse(call, err);

@@ -20,8 +20,9 @@ struct carrier {
     int fd;               /* until the relay has it; then -1 */
     struct tls_conn *tls; /* likewise */
     struct rpc_connection *connection;
-    int64_t since_ms;
-    bool relaying, overdue, proven;
+    struct quota_caller *caller; /* whose it is; NULL until a good token came */
+    int64_t used_ms;             /* when it was made, or last called something */
+    bool relaying, refused, overdue, evicted;
     union {
         struct handshake handshake;
         struct relay relay;
@@ -31,19 +32,43 @@ struct carrier {
 #define CARRIER_OF(pointer, member)                                                                \
     ((struct carrier *)(void *)((char *)(pointer)-offsetof(struct carrier, member)))
 
+/* --- lists ---------------------------------------------------------------------------------- */
+
+static void carriers_add(struct carriers *list, struct carrier *carrier)
+{
+    carrier->next = NULL;
+    carrier->link = list->end;
+    *list->end = carrier;
+    list->end = &carrier->next;
+}
+
+static void carriers_remove(struct carriers *list, struct carrier *carrier)
+{
+    *carrier->link = carrier->next;
+    if (carrier->next)
+        carrier->next->link = carrier->link;
+    else
+        list->end = carrier->link;
+}
+
 /* --- ceilings ------------------------------------------------------------------------------- */
+
+static size_t address_len(const struct addr *ip)
+{
+    return ip->len == 16 ? LISTENER_IPV6_HOST_BYTES : ip->len;
+}
 
 static uintptr_t address_count(const struct control_listener *listener, const struct addr *ip)
 {
-    return (uintptr_t)map_get(&listener->per_address, ip->bytes, ip->len);
+    return (uintptr_t)map_get(&listener->per_address, ip->bytes, address_len(ip));
 }
 
 static bool address_add(struct control_listener *listener, const struct addr *ip, int change)
 {
     uintptr_t now = address_count(listener, ip) + (uintptr_t)change;
     if (now > 0)
-        return map_set(&listener->per_address, ip->bytes, ip->len, (void *)now, NULL);
-    map_remove(&listener->per_address, ip->bytes, ip->len);
+        return map_set(&listener->per_address, ip->bytes, address_len(ip), (void *)now, NULL);
+    map_remove(&listener->per_address, ip->bytes, address_len(ip));
     return true;
 }
 
@@ -60,7 +85,7 @@ static void note_refused(struct control_listener *listener, const struct addr_po
 
 static void finish_close(struct control_listener *listener)
 {
-    if (listener->carriers || listener->server)
+    if (listener->connections > 0 || listener->server)
         return;
     timer_stop(listener->env->timers, &listener->grace);
     map_deinit(&listener->per_address);
@@ -78,10 +103,12 @@ static void carrier_free(struct carrier *carrier)
     if (carrier->fd >= 0)
         socket_close_reset(carrier->fd);
     tls_conn_free(carrier->tls);
-    *carrier->link = carrier->next;
-    if (carrier->next)
-        carrier->next->link = carrier->link;
-    address_add(listener, &carrier->from.ip, -1);
+    carriers_remove(carrier->caller ? &listener->proven : &listener->unproven, carrier);
+    if (carrier->caller)
+        quota_give(carrier->caller, QUOTA_CONNECTIONS);
+    else
+        address_add(listener, &carrier->from.ip, -1);
+    listener->evicted -= carrier->evicted;
     listener->connections--;
     listener->tally->connections_now = listener->connections;
     free(carrier);
@@ -143,17 +170,44 @@ static void on_handshake(struct handshake *handshake, enum err_code code, struct
 
 /* --- accepting ------------------------------------------------------------------------------ */
 
-static enum err_code may_accept(const struct control_listener *listener,
-                                const struct addr_port *from, struct err *err)
+/* Ends the connection that has gone longest without a good token, unless it is a new one: who has a
+ * token shows it at once. Else a few hosts without any could keep everybody out. */
+static bool evict(struct control_listener *listener, bool in_handshake)
 {
-    if (listener->connections >= LISTENER_CONNECTIONS_MAX)
-        return err_set(err, ERR_BUSY, "%d connections are open already", LISTENER_CONNECTIONS_MAX);
-    if (listener->handshakes >= LISTENER_HANDSHAKES_MAX)
-        return err_set(err, ERR_BUSY, "%d TLS handshakes are under way already",
-                       LISTENER_HANDSHAKES_MAX);
-    if (address_count(listener, &from->ip) >= LISTENER_PER_ADDRESS_MAX)
-        return err_set(err, ERR_BUSY, "%d connections are open from this address already",
-                       LISTENER_PER_ADDRESS_MAX);
+    struct err err;
+    struct carrier *oldest = listener->unproven.first;
+    while (oldest && (oldest->evicted || (in_handshake && oldest->relaying)))
+        oldest = oldest->next;
+    if (!oldest || clock_now_ms() - oldest->used_ms < listener->limits.evict_ms)
+        return false;
+    err_set(&err, ERR_BUSY, "no good token came, and somebody else needs the place");
+    note_refused(listener, &oldest->from, &err);
+    if (oldest->relaying) {
+        oldest->evicted = true;
+        listener->evicted++;
+        relay_abort(&oldest->u.relay, ERR_BUSY);
+    } else {
+        handshake_cancel(&oldest->u.handshake);
+        listener->handshakes--;
+        carrier_free(oldest);
+    }
+    return true;
+}
+
+static enum err_code may_accept(struct control_listener *listener, const struct addr_port *from,
+                                struct err *err)
+{
+    if (address_count(listener, &from->ip) >= listener->limits.per_address)
+        return err_set(err, ERR_BUSY,
+                       "%u connections without a good token are open from this address already%s",
+                       listener->limits.per_address, from->ip.len == 16 ? " (its /64)" : "");
+    if (listener->connections - listener->evicted >= listener->limits.connections &&
+        !evict(listener, false))
+        return err_set(err, ERR_BUSY, "%u connections are open already",
+                       listener->limits.connections);
+    if (listener->handshakes >= listener->limits.handshakes && !evict(listener, true))
+        return err_set(err, ERR_BUSY, "%u TLS handshakes are under way already",
+                       listener->limits.handshakes);
     return ERR_OK;
 }
 
@@ -162,7 +216,7 @@ static void take(struct control_listener *listener, int fd, const struct addr_po
     struct err err = {0};
     struct carrier *carrier = NULL;
     enum err_code code = may_accept(listener, from, &err);
-    if (code == ERR_OK && !socket_prepare(fd, &listener->limits))
+    if (code == ERR_OK && !socket_prepare(fd, &listener->socket_limits))
         code = err_set(&err, ERR_CONN_RESET, "the connection was gone before it was accepted");
     if (code == ERR_OK &&
         !((carrier = calloc(1, sizeof *carrier)) && address_add(listener, &from->ip, 1))) {
@@ -177,18 +231,14 @@ static void take(struct control_listener *listener, int fd, const struct addr_po
     *carrier = (struct carrier){.listener = listener,
                                 .from = *from,
                                 .fd = fd,
-                                .since_ms = clock_now_ms(),
-                                .next = listener->carriers,
-                                .link = &listener->carriers,
+                                .used_ms = clock_now_ms(),
                                 .tls = tls_conn_new_server(listener->context)};
-    if (carrier->next)
-        carrier->next->link = &carrier->next;
-    listener->carriers = carrier;
+    carriers_add(&listener->unproven, carrier);
     listener->tally->connections_now = ++listener->connections;
     if (!carrier->tls)
         err_set(&err, ERR_NO_MEMORY, "no memory for a TLS connection");
     else if (handshake_start(&carrier->u.handshake, listener->env, fd, carrier->tls,
-                             listener->handshake_ms, on_handshake, &err) == ERR_OK) {
+                             listener->limits.handshake_ms, on_handshake, &err) == ERR_OK) {
         listener->handshakes++;
         return;
     }
@@ -219,18 +269,36 @@ static void on_accept(struct poll_item *item, uint32_t events)
     poll_item_again(listener->env->loop, item);
 }
 
-/* True when the connection has had its time. */
+/* True when gRPC has ended the connection, or its client was refused, and it is still there at the
+ * second sweep. */
 static bool is_overdue(struct carrier *carrier)
 {
-    struct err err;
     if (!carrier->relaying || carrier->overdue)
         return carrier->relaying;
-    carrier->overdue = carrier->u.relay.side[0].read_ended;
-    if (carrier->proven || clock_now_ms() - carrier->since_ms < carrier->listener->unproven_ms)
+    carrier->overdue = carrier->refused || carrier->u.relay.side[0].read_ended;
+    return false;
+}
+
+static bool is_unproven_too_long(const struct carrier *carrier, int64_t now_ms)
+{
+    struct err err;
+    int64_t limit_ms = carrier->listener->limits.unproven_ms;
+    if (!carrier->relaying || carrier->refused || now_ms - carrier->used_ms < limit_ms)
         return false;
     err_set(&err, ERR_TOKEN_MISSING, "no call with a good token came within %lld ms",
-            (long long)carrier->listener->unproven_ms);
+            (long long)limit_ms);
     note_refused(carrier->listener, &carrier->from, &err);
+    return true;
+}
+
+/* A stream counts for as long as it is there, and it is there for as long as its token is good. */
+static bool is_idle(struct carrier *carrier, int64_t now_ms)
+{
+    if (rpc_connection_calls(carrier->connection) > 0)
+        carrier->used_ms = now_ms;
+    if (now_ms - carrier->used_ms < carrier->listener->limits.idle_ms)
+        return false;
+    carrier->listener->tally->connections_idle++;
     return true;
 }
 
@@ -241,8 +309,13 @@ static void on_sweep(struct timer *timer)
     struct control_listener *listener =
         (struct control_listener *)(void *)((char *)timer -
                                             offsetof(struct control_listener, sweep));
-    for (struct carrier *carrier = listener->carriers; carrier; carrier = carrier->next) {
-        if (is_overdue(carrier))
+    int64_t now_ms = clock_now_ms();
+    for (struct carrier *carrier = listener->unproven.first; carrier; carrier = carrier->next) {
+        if (is_overdue(carrier) || is_unproven_too_long(carrier, now_ms))
+            relay_abort(&carrier->u.relay, ERR_TIMEOUT);
+    }
+    for (struct carrier *carrier = listener->proven.first; carrier; carrier = carrier->next) {
+        if (is_overdue(carrier) || is_idle(carrier, now_ms))
             relay_abort(&carrier->u.relay, ERR_TIMEOUT);
     }
     for (unsigned i = 0; i < listener->count; i++)
@@ -250,11 +323,27 @@ static void on_sweep(struct timer *timer)
     timer_start(listener->env->timers, &listener->sweep, LISTENER_SWEEP_MS, on_sweep);
 }
 
-void control_listener_prove(struct rpc_call *call)
+enum err_code control_listener_admit(struct rpc_call *call, const struct token_subject *subject,
+                                     struct err *err)
 {
     struct carrier *carrier = rpc_call_connection_arg(call);
-    if (carrier)
-        carrier->proven = true;
+    if (!carrier)
+        return ERR_OK; /* closed meanwhile: the call ends by itself */
+    struct control_listener *listener = carrier->listener;
+    carrier->used_ms = clock_now_ms();
+    if (carrier->caller)
+        return ERR_OK;
+    enum err_code code = quota_take(listener->quota, QUOTA_CONNECTIONS, subject->ns,
+                                    subject->service_account, &carrier->caller, err);
+    if (code != ERR_OK) {
+        carrier->refused = true;
+        note_refused(listener, &carrier->from, err);
+        return code;
+    }
+    address_add(listener, &carrier->from.ip, -1);
+    carriers_remove(&listener->unproven, carrier);
+    carriers_add(&listener->proven, carrier);
+    return ERR_OK;
 }
 
 static void close_sockets(struct control_listener *listener)
@@ -288,7 +377,9 @@ static enum err_code open_socket(struct control_listener *listener, const struct
 enum err_code control_listener_open(struct control_listener *listener, struct tls_context *context,
                                     const struct addr_port *at, unsigned count, struct err *err)
 {
-    listener->limits = (struct socket_limits){.user_timeout_ms = 60000};
+    listener->socket_limits = (struct socket_limits){.user_timeout_ms = 60000};
+    listener->unproven.end = &listener->unproven.first;
+    listener->proven.end = &listener->proven.first;
     map_init(&listener->per_address);
     for (unsigned i = 0; i < count && i < LISTENERS_MAX; i++) {
         enum err_code code = open_socket(listener, &at[i], err);
@@ -326,7 +417,9 @@ static void on_grace_over(struct timer *timer)
     struct control_listener *listener =
         (struct control_listener *)(void *)((char *)timer -
                                             offsetof(struct control_listener, grace));
-    for (struct carrier *carrier = listener->carriers; carrier; carrier = carrier->next)
+    for (struct carrier *carrier = listener->unproven.first; carrier; carrier = carrier->next)
+        relay_abort(&carrier->u.relay, ERR_CANCELLED);
+    for (struct carrier *carrier = listener->proven.first; carrier; carrier = carrier->next)
         relay_abort(&carrier->u.relay, ERR_CANCELLED);
 }
 
@@ -346,7 +439,7 @@ void control_listener_close(struct control_listener *listener,
     close_sockets(listener);
     timer_stop(listener->env->timers, &listener->sweep);
     listener->on_closed = on_closed;
-    for (struct carrier *carrier = listener->carriers, *next; carrier; carrier = next) {
+    for (struct carrier *carrier = listener->unproven.first, *next; carrier; carrier = next) {
         next = carrier->next;
         if (carrier->relaying)
             continue;
@@ -354,6 +447,6 @@ void control_listener_close(struct control_listener *listener,
         listener->handshakes--;
         carrier_free(carrier);
     }
-    timer_start(listener->env->timers, &listener->grace, listener->carriers ? LISTENER_FLUSH_MS : 0,
-                on_flushed);
+    timer_start(listener->env->timers, &listener->grace,
+                listener->connections > 0 ? LISTENER_FLUSH_MS : 0, on_flushed);
 }

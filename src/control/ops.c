@@ -35,15 +35,27 @@ static void collect_tally(void *arg, struct exposition *text)
     by_reason(text, "handfast_control_certificates_refused_total",
               "Requests for a certificate that were refused.", tally->certificates_refused);
     by_reason(text, "handfast_control_streams_refused_total",
-              "Streams that were refused because of their token.", tally->streams_refused);
+              "Streams that were refused because of their token or its identity.",
+              tally->streams_refused);
     counter(text, "handfast_control_connections_opened_total", "TLS connections that reached gRPC.",
             tally->connections_opened);
     by_reason(text, "handfast_control_connections_refused_total",
-              "Connections refused before or in the TLS handshake.", tally->connections_refused);
+              "Connections ended before a good token came.", tally->connections_refused);
+    counter(text, "handfast_control_connections_idle_total",
+            "Connections ended because nothing was called on them.", tally->connections_idle);
     exposition_gauge(text, "handfast_control_connections", "Connections now.",
                      (double)tally->connections_now);
+    exposition_gauge(text, "handfast_control_connections_max",
+                     "Connections, and streams, that there may be.", ops->quota->places);
+    exposition_gauge(text, "handfast_control_identities",
+                     "Identities that have a connection or a stream.",
+                     (double)ops->quota->callers.count);
     counter(text, "handfast_control_connections_cut_total",
-            "Connections cut because of malformed HTTP/2.", rpc_server_refused(ops->rpc));
+            "Connections cut because of malformed HTTP/2 or of too much that was incomplete.",
+            rpc_server_refused(ops->rpc));
+    exposition_gauge(text, "handfast_control_held_bytes",
+                     "Bytes of requests that are not complete yet.",
+                     (double)rpc_server_held(ops->rpc));
     counter(text, "handfast_control_mesh_loads_total", "Times the mesh file was taken over.",
             tally->mesh_loads);
     counter(text, "handfast_control_mesh_load_failures_total",
@@ -64,6 +76,9 @@ static void collect_xds(void *arg, struct exposition *text)
     const struct xds_server_stats *stats = xds_server_stats(((struct control_ops *)arg)->xds);
     exposition_gauge(text, "handfast_control_streams", "Proxies' streams now.",
                      (double)stats->streams);
+    counter(text, "handfast_control_xds_refused_total",
+            "Streams refused: there are too many, or the node is not the token's.",
+            stats->streams_refused);
     counter(text, "handfast_control_streams_opened_total", "Streams opened.",
             stats->streams_opened);
     counter(text, "handfast_control_streams_expired_total",

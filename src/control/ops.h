@@ -8,6 +8,7 @@
 #include "admin/metrics.h"
 #include "control/ca_state.h"
 #include "control/kube_plane.h"
+#include "control/quota.h"
 #include "control/tally.h"
 #include "loop/mailbox.h"
 #include "xds/server.h"
@@ -17,6 +18,7 @@ struct control_ops {
     struct metrics *metrics;
     struct mailbox *mailbox; /* the main loop's */
     const struct tally *tally;
+    const struct quota *quota;
     const struct xds_server *xds;
     const struct ca_state *state;
     const struct rpc_server *rpc;

@@ -11,7 +11,8 @@ struct tally {
     uint64_t certificates_refused[ERR_COUNT_];
     uint64_t streams_refused[ERR_COUNT_];
     uint64_t connections_opened, connections_now;
-    uint64_t connections_refused[ERR_COUNT_]; /* before or in the TLS handshake */
+    uint64_t connections_refused[ERR_COUNT_]; /* before a good token came */
+    uint64_t connections_idle;
     uint64_t mesh_loads, mesh_load_failures;
     int64_t mesh_loaded_wall_ms;
     uint64_t issuer_renewals;

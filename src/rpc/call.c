@@ -224,6 +224,8 @@ static void on_read(struct rpc_op *op, bool ok)
     call->pending--;
     call->reading = false;
     if (call->received) {
+        if (call->connection)
+            connection_took(call->connection, grpc_byte_buffer_length(call->received));
         if (!call->paused)
             deliver_message(call);
     } else {

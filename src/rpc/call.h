@@ -71,5 +71,7 @@ void call_settle(struct rpc_call *call);
 /* Told by call_free(), after the call left their list. */
 void channel_call_gone(struct rpc_channel *channel);
 void connection_call_gone(struct rpc_connection *connection);
+/* A message has been taken out of gRPC: so many bytes of the client are held no longer. */
+void connection_took(struct rpc_connection *connection, size_t bytes);
 
 #endif

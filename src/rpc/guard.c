@@ -7,7 +7,7 @@ static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 enum { PREFACE_LEN = sizeof preface - 1 };
 
 /* RFC 9113 section 6 */
-enum { HEADERS = 1, PRIORITY = 2, RST_STREAM = 3, SETTINGS = 4, CONTINUATION = 9 };
+enum { DATA = 0, HEADERS = 1, PRIORITY = 2, RST_STREAM = 3, SETTINGS = 4, CONTINUATION = 9 };
 enum { FLAG_ACK = 1, FLAG_END_HEADERS = 4 };
 
 void guard_init(struct guard *guard, int64_t now_ms)
@@ -74,6 +74,7 @@ static enum err_code check_frame(struct guard *guard, int64_t now_ms, struct err
         return err_set(err, ERR_RPC_PROTOCOL, "the client sends a frame of %u bytes, at most %d",
                        len, GUARD_FRAME_MAX_BYTES);
     guard->skip = len;
+    guard->in_data = type == DATA;
     if (type == HEADERS || type == CONTINUATION || guard->in_headers)
         return count_headers(guard, type, flags, len, err);
     if (type == RST_STREAM || type == PRIORITY || (type == SETTINGS && !(flags & FLAG_ACK)))
@@ -91,6 +92,7 @@ enum err_code guard_check(struct guard *guard, const uint8_t *data, size_t len, 
         if (guard->skip > 0) {
             uint32_t step = left < guard->skip ? (uint32_t)left : guard->skip;
             guard->skip -= step;
+            guard->data_bytes += guard->in_data ? step : 0;
             at += step;
             continue;
         }

@@ -29,9 +29,11 @@ struct guard {
     uint8_t preface_len; /* of the connection preface, checked so far */
     uint8_t continuations;
     bool in_headers; /* END_HEADERS has not come */
+    bool in_data;    /* what is to come is a DATA frame's */
     uint32_t skip;   /* payload that is still to come */
     uint32_t headers_bytes;
-    int64_t allowance; /* nuisance frames, in thousandths */
+    uint64_t data_bytes; /* of DATA frames, so far: messages, and 5 bytes for each */
+    int64_t allowance;   /* nuisance frames, in thousandths */
     int64_t counted_ms;
 };
 

@@ -94,7 +94,8 @@ static enum step move_chunk(struct pump_end *from, struct err *err)
     }
     size_t len = (size_t)got;
     if (from == &pump->outer &&
-        guard_check(&pump->guard, chunk, len, clock_now_ms(), err) != ERR_OK)
+        (guard_check(&pump->guard, chunk, len, clock_now_ms(), err) != ERR_OK ||
+         (pump->may_pass && !pump->may_pass(pump, err))))
         return STEP_END;
     ssize_t wrote = write_some(to, chunk, len);
     if (wrote < 0)

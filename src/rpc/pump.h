@@ -23,13 +23,16 @@ struct pump {
     struct pump_end outer, inner;
     struct guard guard;
     bool running;
+    /* The guard has seen more of the client: may it be passed on? May be NULL; set it before
+     * pump_start(). */
+    bool (*may_pass)(struct pump *pump, struct err *err);
     void (*on_end)(struct pump *pump, const struct err *why);
 };
 
-/* Starts between `outer`, the caller's, and `inner`, whose other end gRPC has; both must be
- * non-blocking and are the pump's from success on. on_end comes once, unless pump_stop() is first:
- * when either side has closed, with code ERR_OK, or when the guard refused (ERR_RPC_PROTOCOL) or
- * memory lacks; both sockets are closed by then. ERR_SYSTEM. */
+/* `pump` is zeroed but for may_pass. Starts between `outer`, the caller's, and `inner`, whose other
+ * end gRPC has; both must be non-blocking and are the pump's from success on. on_end comes once,
+ * unless pump_stop() is first: when either side has closed, with code ERR_OK, or when the guard
+ * refused (ERR_RPC_PROTOCOL) or memory lacks; both sockets are closed by then. ERR_SYSTEM. */
 enum err_code pump_start(struct pump *pump, struct loop *loop, int outer, int inner,
                          void (*on_end)(struct pump *, const struct err *), struct err *err);
 /* Closes both sockets; bytes on the way are lost. Again, it does nothing. */

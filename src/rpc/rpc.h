@@ -27,8 +27,11 @@ enum {
     RPC_MESSAGE_MAX_BYTES =
         4 * 1024 * 1024, /* received; more ends the call with RESOURCE_EXHAUSTED */
     RPC_CONNECTION_MAX_BYTES = 16 * 1024 * 1024, /* received on one connection and not yet read */
+    RPC_HELD_MAX_BYTES = 256 * 1024 * 1024, /* of incomplete messages, all of a server's clients */
+    RPC_HELD_SMALL_BYTES = 256 * 1024,  /* who holds more than this is cut when it is too much */
     RPC_SEND_QUEUE_MAX = 16,            /* messages of one call given to us and not yet sent */
-    RPC_STREAMS_MAX = 100,              /* calls at once on one connection of a server */
+    RPC_STREAMS_MAX = 100,              /* calls at once on one connection of a server ... */
+    RPC_CALLS_MAX = 150,                /* ... a client that does not keep to that is cut off */
     RPC_METADATA_MAX = 16,              /* entries that we send with one call */
     RPC_METADATA_MAX_BYTES = 16 * 1024, /* received with one call; more ends the connection too */
     RPC_TEXT_MAX = 1024,                /* a status message is cut here, with its null */
@@ -180,9 +183,18 @@ void rpc_server_close(struct rpc_server *server, void (*on_closed)(void *arg), v
 struct rpc_connection *rpc_server_add_fd(struct rpc_server *server, int fd, void *arg,
                                          struct err *err);
 
-/* Clients that were cut off by the guard, since the start of the server: each is also
- * event=rpc_refused at the level warn. */
+/* What clients have sent of messages that are not complete yet, bytes, about. A client that holds
+ * more than RPC_HELD_SMALL_BYTES of it is cut off when it sends more while all together hold over
+ * RPC_HELD_MAX_BYTES, or over what rpc_server_limit_held() said. */
+size_t rpc_server_held(const struct rpc_server *server);
+void rpc_server_limit_held(struct rpc_server *server, size_t max_bytes);
+
+/* Clients that were cut off by the guard or for what they hold or call, since the start of the
+ * server: each is also event=rpc_refused at the level warn. */
 uint64_t rpc_server_refused(const struct rpc_server *server);
+
+/* Calls on the connection that were accepted and have not ended. */
+unsigned rpc_connection_calls(const struct rpc_connection *connection);
 
 /* Ends the connection: its calls end with CANCELLED, soon but not in here, no call is opened any
  * more, and fd is closed. The connection is gone for the caller; `arg` may go when this returns. */

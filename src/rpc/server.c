@@ -30,11 +30,14 @@ struct rpc_connection {
     grpc_server *grpc;
     void *arg;
     struct rpc_call *calls;
+    unsigned call_count;
     struct rpc_op request_op, shutdown_op;
     grpc_call *request; /* the next call, when request_op is done */
     grpc_call_details details;
     grpc_metadata_array metadata;
-    struct pump pump; /* between the caller's socket and gRPC's */
+    struct pump pump;   /* between the caller's socket and gRPC's */
+    uint64_t data_seen; /* of the guard's data_bytes */
+    size_t held;        /* of it, what is not a complete message yet */
     bool requesting;
     bool cut;       /* gRPC has been told to end it */
     bool shut_down; /* and has done so */
@@ -49,6 +52,7 @@ struct rpc_server {
     struct rpc_connection *connections;
     struct rpc_op closed_op;
     uint64_t refused;
+    size_t held, held_max; /* by all connections */
     bool closing;
     void (*on_closed)(void *arg);
     void *on_closed_arg;
@@ -66,6 +70,7 @@ struct rpc_server *rpc_server_new(struct rpc *rpc, const struct rpc_method *meth
     }
     server->rpc = rpc;
     server->methods = methods;
+    server->held_max = RPC_HELD_MAX_BYTES;
     server->arg = arg;
     server->next = rpc->servers;
     server->prev = &rpc->servers;
@@ -117,6 +122,16 @@ uint64_t rpc_server_refused(const struct rpc_server *server)
     return server->refused;
 }
 
+size_t rpc_server_held(const struct rpc_server *server)
+{
+    return server->held;
+}
+
+void rpc_server_limit_held(struct rpc_server *server, size_t max_bytes)
+{
+    server->held_max = max_bytes;
+}
+
 void rpc_servers_close(struct rpc *rpc)
 {
     while (rpc->servers)
@@ -124,6 +139,41 @@ void rpc_servers_close(struct rpc *rpc)
 }
 
 /* --- a connection ----------------------------------------------------------------------------- */
+
+enum { MESSAGE_PREFIX_BYTES = 5 }; /* of gRPC's, in front of each message in the DATA frames */
+
+static void let_go(struct rpc_connection *connection, size_t bytes)
+{
+    if (bytes > connection->held)
+        bytes = connection->held;
+    connection->held -= bytes;
+    connection->server->held -= bytes;
+}
+
+void connection_took(struct rpc_connection *connection, size_t bytes)
+{
+    let_go(connection, bytes + MESSAGE_PREFIX_BYTES);
+}
+
+/* gRPC collects a message until it is complete, for as long as the client likes: a few thousand
+ * clients that never end theirs would take all of the memory. */
+static bool may_pass(struct pump *pump, struct err *err)
+{
+    struct rpc_connection *connection =
+        (struct rpc_connection *)((char *)pump - offsetof(struct rpc_connection, pump));
+    struct rpc_server *server = connection->server;
+    size_t more = (size_t)(pump->guard.data_bytes - connection->data_seen);
+    connection->data_seen = pump->guard.data_bytes;
+    connection->held += more;
+    server->held += more;
+    if (more == 0 || server->held <= server->held_max || connection->held <= RPC_HELD_SMALL_BYTES)
+        return true;
+    err_set(err, ERR_RPC_PROTOCOL,
+            "the client sends %zu bytes of messages that are not complete, while all clients hold "
+            "%zu, at most %zu",
+            connection->held, server->held, server->held_max);
+    return false;
+}
 
 static void connection_settle(struct rpc_connection *connection)
 {
@@ -141,6 +191,10 @@ static void connection_settle(struct rpc_connection *connection)
 
 void connection_call_gone(struct rpc_connection *connection)
 {
+    connection->call_count--;
+    /* What it had not read went with it. Of several calls the last one tells. */
+    if (!connection->calls)
+        let_go(connection, connection->held);
     connection_settle(connection);
 }
 
@@ -160,11 +214,20 @@ static void connection_cut(struct rpc_connection *connection)
     if (connection->cut)
         return;
     connection->cut = true;
+    let_go(connection, connection->held);
     pump_stop(&connection->pump);
     grpc_server_shutdown_and_notify(
         connection->grpc, connection->server->rpc->queue,
         rpc_op_start(&connection->shutdown_op, connection, on_shut_down));
     grpc_server_cancel_all_calls(connection->grpc);
+}
+
+unsigned rpc_connection_calls(const struct rpc_connection *connection)
+{
+    unsigned count = 0;
+    for (const struct rpc_call *call = connection->calls; call; call = call->next)
+        count += call->accepted && !call->ended;
+    return count;
 }
 
 void rpc_connection_close(struct rpc_connection *connection)
@@ -177,15 +240,21 @@ void rpc_connection_close(struct rpc_connection *connection)
     connection_settle(connection);
 }
 
+static void connection_refuse(struct rpc_connection *connection, const struct err *why)
+{
+    connection->server->refused++;
+    LOG_LIMITED(LOG_LEVEL_WARN, 10, "rpc_refused", F_ERR(why));
+    connection_cut(connection);
+}
+
 static void on_pump_end(struct pump *pump, const struct err *why)
 {
     struct rpc_connection *connection =
         (struct rpc_connection *)((char *)pump - offsetof(struct rpc_connection, pump));
-    if (why->code != ERR_OK) {
-        connection->server->refused++;
-        LOG_LIMITED(LOG_LEVEL_WARN, 10, "rpc_refused", F_ERR(why));
-    }
-    connection_cut(connection);
+    if (why->code != ERR_OK)
+        connection_refuse(connection, why);
+    else
+        connection_cut(connection);
 }
 
 static void on_requested(struct rpc_op *op, bool ok);
@@ -213,6 +282,7 @@ static enum err_code connect_pump(struct rpc_connection *connection, int fd, int
         return code;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
         return err_sys(err, ERR_SYSTEM, errno, "serve gRPC on descriptor %d", fd);
+    connection->pump.may_pass = may_pass;
     code =
         pump_start(&connection->pump, connection->server->rpc->loop, fd, pair[0], on_pump_end, err);
     if (code != ERR_OK) {
@@ -363,6 +433,7 @@ static struct rpc_call *take_request(struct rpc_connection *connection)
     struct rpc_call *call = call_new(connection->server->rpc, &connection->calls, path, path_len);
     if (!call)
         return NULL;
+    connection->call_count++;
     call->connection = connection;
     call->grpc = connection->request;
     call->initial = connection->metadata;
@@ -371,11 +442,24 @@ static struct rpc_call *take_request(struct rpc_connection *connection)
     return call;
 }
 
+/* gRPC 1.51 holds a client to the ceiling in its SETTINGS only once that has acknowledged them. */
+static void check_call_count(struct rpc_connection *connection)
+{
+    struct err err;
+    if (connection->call_count < RPC_CALLS_MAX)
+        return;
+    err_set(&err, ERR_RPC_PROTOCOL, "the client has %u calls open, at most %d are allowed",
+            connection->call_count, RPC_STREAMS_MAX);
+    connection_refuse(connection, &err);
+}
+
 static void on_requested(struct rpc_op *op, bool ok)
 {
     struct rpc_connection *connection = op->owner;
     struct rpc_call *call = NULL;
     connection->requesting = false;
+    if (ok && !connection->cut)
+        check_call_count(connection);
     if (ok && !connection->cut)
         call = take_request(connection);
     if (ok && !call) {

@@ -191,6 +191,10 @@ static void answer_type(struct xds_delta_server *stream, enum xds_type which,
     struct xds_delta_type *type = &stream->types[which];
     bool complete = add_lost(response, list, type) && add_due(response, list, type) &&
                     add_changes(response, list, type);
+    if (type->lost.count == 0) {
+        xds_delta_forget(stream, type->lost_cost);
+        type->lost_cost = 0;
+    }
     if (response->failed || response->resources + response->removals + type->owes_answer == 0)
         return;
     char version[24];
@@ -207,7 +211,7 @@ static void answer_unknown(struct xds_delta_server *stream, struct response *res
     for (size_t i = 0; i < unknown->name_count; i++)
         add_removal(response, unknown->names[i]);
     finish(stream, response, unknown->type_url, "0");
-    xds_delta_unknown_clear(unknown);
+    xds_delta_unknown_clear(stream, unknown);
 }
 
 /* Tombstones that this type has not passed yet are no longer there. */

@@ -31,8 +31,44 @@ struct xds_delta_server *xds_delta_server_new(const struct xds_store *store, con
     return stream;
 }
 
-void xds_delta_unknown_clear(struct xds_delta_unknown *unknown)
+void xds_delta_server_share(struct xds_delta_server *stream, struct xds_delta_budget *budget)
 {
+    stream->budget = budget;
+}
+
+void xds_delta_forget(struct xds_delta_server *stream, size_t cost)
+{
+    stream->cost -= cost;
+    if (stream->budget)
+        stream->budget->used -= cost;
+}
+
+static size_t cost_of(const char *name)
+{
+    return strlen(name) + XDS_DELTA_NAME_COST;
+}
+
+/* A name is going to be remembered; *cost is the sum that it belongs to. */
+static enum err_code remember(struct xds_delta_server *stream, const char *name, size_t *cost,
+                              struct err *err)
+{
+    struct xds_delta_budget *budget = stream->budget;
+    size_t more = cost_of(name);
+    if (budget && budget->used + more > budget->max)
+        return err_set(err, ERR_QUOTA,
+                       "the streams of this identity make us remember %zu bytes of names, at most "
+                       "%zu are allowed",
+                       budget->used, budget->max);
+    if (budget)
+        budget->used += more;
+    stream->cost += more;
+    *cost += more;
+    return ERR_OK;
+}
+
+void xds_delta_unknown_clear(struct xds_delta_server *stream, struct xds_delta_unknown *unknown)
+{
+    xds_delta_forget(stream, unknown->cost);
     for (size_t i = 0; i < unknown->name_count; i++)
         free(unknown->names[i]);
     free(unknown->names);
@@ -53,7 +89,8 @@ void xds_delta_server_free(struct xds_delta_server *stream)
         xds_bits_deinit(&type->due);
     }
     for (unsigned i = 0; i < stream->unknown_count; i++)
-        xds_delta_unknown_clear(&stream->unknown[i]);
+        xds_delta_unknown_clear(stream, &stream->unknown[i]);
+    xds_delta_forget(stream, stream->cost);
     free(stream->namespace);
     free(stream->node);
     free(stream);
@@ -127,19 +164,32 @@ static bool ask_group(const struct xds_list *list, struct xds_delta_type *type,
            ask_members(type, xds_index_get(&list->groups, entry->resource->name));
 }
 
-static bool ask_name(const struct xds_list *list, struct xds_delta_type *type, const char *name)
+/* Nobody has this name: that is the answer. */
+static enum err_code lose_name(struct xds_delta_server *stream, struct xds_delta_type *type,
+                               const char *name, struct err *err)
+{
+    enum err_code code = ERR_OK;
+    if (!map_get_str(&type->lost, name))
+        code = remember(stream, name, &type->lost_cost, err);
+    if (code == ERR_OK && !map_set_str(&type->lost, name, &subscribed, NULL))
+        code = no_memory(err);
+    return code;
+}
+
+static enum err_code ask_name(struct xds_delta_server *stream, const struct xds_list *list,
+                              struct xds_delta_type *type, const char *name, struct err *err)
 {
     const struct xds_entry *entry = xds_list_find(list, name);
     if (entry)
-        return ask_group(list, type, entry);
+        return ask_group(list, type, entry) ? ERR_OK : no_memory(err);
     const struct xds_members *members = xds_index_get(&list->aliases, name);
     if (!members)
-        return map_set_str(&type->lost, name, &subscribed, NULL);
+        return lose_name(stream, type, name, err);
     for (uint32_t i = 0; i < members->count; i++) {
         if (!ask_group(list, type, members->items[i]))
-            return false;
+            return no_memory(err);
     }
-    return true;
+    return ERR_OK;
 }
 
 /* From the beginning of the store's order: what the client has the present version of is skipped.
@@ -188,16 +238,20 @@ static enum err_code subscribe(struct xds_delta_server *stream, const struct xds
     enum err_code code = check_name(name, err);
     if (code)
         return code;
-    void *old;
-    if (!map_set_str(&type->names, name, &subscribed, &old))
-        return no_memory(err);
-    if (!old)
+    if (!map_get_str(&type->names, name)) {
+        size_t cost = 0;
+        code = remember(stream, name, &cost, err);
+        if (code)
+            return code;
+        if (!map_set_str(&type->names, name, &subscribed, NULL))
+            return no_memory(err);
         type->names_bytes += strlen(name);
+    }
     if (type->names.count > XDS_DELTA_NAMES_MAX || type->names_bytes > XDS_DELTA_NAMES_MAX_BYTES)
         return err_set(err, ERR_TOO_LARGE,
                        "the stream subscribes to more than %d names or %d bytes of them",
                        XDS_DELTA_NAMES_MAX, XDS_DELTA_NAMES_MAX_BYTES);
-    return ask_name(list, type, name) ? ERR_OK : no_memory(err);
+    return ask_name(stream, list, type, name, err);
 }
 
 /* Forgets what the client no longer wants, after names were taken away. */
@@ -217,24 +271,29 @@ static void drop_unwanted(const struct xds_list *list, struct xds_delta_type *ty
     }
 }
 
-static void unsubscribe(const struct xds_list *list, struct xds_delta_type *type,
-                        char *const *names, size_t count)
+static void unsubscribe(struct xds_delta_server *stream, const struct xds_list *list,
+                        struct xds_delta_type *type, char *const *names, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (strcmp(names[i], "*") == 0) {
             type->wildcard = false;
         } else if (map_remove_str(&type->names, names[i])) {
             type->names_bytes -= strlen(names[i]);
+            xds_delta_forget(stream, cost_of(names[i]));
         }
-        map_remove_str(&type->lost, names[i]);
+        if (map_remove_str(&type->lost, names[i])) {
+            type->lost_cost -= cost_of(names[i]);
+            xds_delta_forget(stream, cost_of(names[i]));
+        }
     }
     if (count > 0 && !type->wildcard)
         drop_unwanted(list, type);
 }
 
 /* What the client holds from an earlier stream. */
-static enum err_code take_versions(const struct xds_list *list, struct xds_delta_type *type,
-                                   const REQUEST *request, struct err *err)
+static enum err_code take_versions(struct xds_delta_server *stream, const struct xds_list *list,
+                                   struct xds_delta_type *type, const REQUEST *request,
+                                   struct err *err)
 {
     for (size_t i = 0; i < request->n_initial_resource_versions; i++) {
         const char *name = request->initial_resource_versions[i]->key;
@@ -244,8 +303,9 @@ static enum err_code take_versions(const struct xds_list *list, struct xds_delta
             return code;
         const struct xds_entry *entry = xds_list_find(list, name);
         if (!entry) {
-            if (!map_set_str(&type->lost, name, &subscribed, NULL))
-                return no_memory(err);
+            code = lose_name(stream, type, name, err);
+            if (code)
+                return code;
             continue;
         }
         if (!xds_delta_wants(list, type, entry->resource))
@@ -317,6 +377,8 @@ static enum err_code take_unknown(struct xds_delta_server *stream, const REQUEST
     for (; unknown->name_count < count; unknown->name_count++) {
         const char *name = request->resource_names_subscribe[unknown->name_count];
         enum err_code code = check_name(name, err);
+        if (!code)
+            code = remember(stream, name, &unknown->cost, err);
         if (code)
             return code;
         if (!(unknown->names[unknown->name_count] = strdup(name)))
@@ -363,9 +425,9 @@ static enum err_code take_request(struct xds_delta_server *stream, const REQUEST
         code = subscribe(stream, list, type, request->resource_names_subscribe[i], err);
     if (code)
         return code;
-    unsubscribe(list, type, request->resource_names_unsubscribe,
+    unsubscribe(stream, list, type, request->resource_names_unsubscribe,
                 request->n_resource_names_unsubscribe);
-    return first ? take_versions(list, type, request, err) : ERR_OK;
+    return first ? take_versions(stream, list, type, request, err) : ERR_OK;
 }
 
 enum err_code xds_delta_server_request(struct xds_delta_server *stream, const void *data,

@@ -33,6 +33,7 @@ enum {
     XDS_DELTA_NAMES_MAX = 10000,         /* subscribed to at once, of one type */
     XDS_DELTA_NAMES_MAX_BYTES = 1 << 20, /* all of them together */
     XDS_DELTA_NAME_MAX_BYTES = 1024,
+    XDS_DELTA_NAME_COST = 80,          /* what a name takes beside its bytes, about */
     XDS_DELTA_UNKNOWN_MAX = 16,        /* requests for types that we do not know, of one stream */
     XDS_DELTA_UNKNOWN_NAMES_MAX = 100, /* in one of them */
     XDS_DELTA_TARGET_BYTES = 2 << 20,
@@ -40,14 +41,25 @@ enum {
 
 struct xds_delta_server;
 
+/* What the names that streams make us remember take in memory; shared by streams that must not take
+ * more than this together. Of `used`, each stream gives back its part when it is freed. */
+struct xds_delta_budget {
+    size_t used, max; /* bytes, XDS_DELTA_NAME_COST for each name included */
+};
+
 /* `store` and `stats` (which may be NULL) outlive it. `namespace` is what the node identifier must
  * name; NULL = anything. target_bytes 0 = XDS_DELTA_TARGET_BYTES. NULL: out of memory. */
 struct xds_delta_server *xds_delta_server_new(const struct xds_store *store, const char *namespace,
                                               size_t target_bytes, struct xds_server_stats *stats);
 void xds_delta_server_free(struct xds_delta_server *stream);
 
+/* From now on names count against `budget`, which outlives the stream; NULL: none. Before the first
+ * request. */
+void xds_delta_server_share(struct xds_delta_server *stream, struct xds_delta_budget *budget);
+
 /* Takes in a request. An error ends the stream: ERR_XDS_MALFORMED, ERR_XDS_NODE,
- * ERR_XDS_UNKNOWN_TYPE, ERR_TOO_LARGE (too many names), ERR_NO_MEMORY. */
+ * ERR_XDS_UNKNOWN_TYPE, ERR_TOO_LARGE (too many names), ERR_QUOTA (too many with those of others
+ * that share the budget), ERR_NO_MEMORY. */
 enum err_code xds_delta_server_request(struct xds_delta_server *stream, const void *data,
                                        size_t len, struct err *err);
 

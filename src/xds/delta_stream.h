@@ -20,6 +20,7 @@ struct xds_delta_type {
     struct xds_bits fresh; /* ids that it had the very version of at `start`: the walk skips them */
     struct xds_bits due;   /* ids that were asked for and lie before the cursor */
     struct map lost;       /* names to remove that no entry knows: asked for, or held from before */
+    size_t lost_cost;      /* what they count for in the budget */
 };
 
 /* A type that we do not know: what to answer. */
@@ -27,13 +28,16 @@ struct xds_delta_unknown {
     char *type_url; /* NULL once it has been answered */
     char **names;
     size_t name_count;
+    size_t cost; /* what it counts for in the budget */
 };
 
 struct xds_delta_server {
     const struct xds_store *store;
     struct xds_server_stats *stats;
-    char *namespace; /* NULL = any */
-    char *node;      /* NULL until the first request */
+    char *namespace;                 /* NULL = any */
+    char *node;                      /* NULL until the first request */
+    struct xds_delta_budget *budget; /* NULL: none */
+    size_t cost;                     /* this stream's part of budget->used */
     size_t target_bytes;
     uint64_t last_nonce;
     unsigned turn;                                           /* the type whose turn it is */
@@ -45,6 +49,8 @@ struct xds_delta_server {
 /* The entry is one that the client subscribed to. */
 bool xds_delta_wants(const struct xds_list *list, const struct xds_delta_type *type,
                      const struct xds_resource *resource);
-void xds_delta_unknown_clear(struct xds_delta_unknown *unknown);
+/* Both give back what names counted for in the budget. */
+void xds_delta_forget(struct xds_delta_server *stream, size_t cost);
+void xds_delta_unknown_clear(struct xds_delta_server *stream, struct xds_delta_unknown *unknown);
 
 #endif

@@ -25,6 +25,8 @@ struct stream {
     bool sending; /* one response at a time is with gRPC; the rest waits in the store */
     bool over;    /* finished or cancelled: on_end is on its way */
     struct timer send_deadline, node_deadline, expiry;
+    void (*on_gone)(void *arg);
+    void *gone_arg;
 };
 
 struct xds_server {
@@ -65,6 +67,7 @@ static void cut_bad(struct stream *stream, const struct err *err)
     char text[RPC_TEXT_MAX];
     int status = err->code == ERR_XDS_NODE    ? RPC_PERMISSION_DENIED
                  : err->code == ERR_NO_MEMORY ? RPC_RESOURCE_EXHAUSTED
+                 : err->code == ERR_QUOTA     ? RPC_RESOURCE_EXHAUSTED
                                               : RPC_INVALID_ARGUMENT;
     if (err->code == ERR_XDS_NODE)
         stream->server->stats.streams_refused++;
@@ -108,7 +111,11 @@ static void on_end(struct rpc_call *call, int status, const char *message, void 
     if (stream->next)
         stream->next->link = stream->link;
     server->stats.streams--;
+    void (*on_gone)(void *) = stream->on_gone;
+    void *gone_arg = stream->gone_arg;
     free_stream(stream);
+    if (on_gone)
+        on_gone(gone_arg);
     finish_close(server);
 }
 
@@ -221,11 +228,14 @@ static void on_node_deadline(struct timer *timer)
     cut(stream, RPC_DEADLINE_EXCEEDED, "no first request came");
 }
 
-static void refuse(struct xds_server *server, struct rpc_call *call, int status, const char *why)
+static void refuse(struct xds_server *server, struct rpc_call *call, const struct xds_peer *peer,
+                   int status, const char *why)
 {
     server->stats.streams_refused++;
     LOG_LIMITED(LOG_LEVEL_WARN, 10, "xds_stream_refused", F_STR("error", why));
     rpc_call_finish(call, status, why);
+    if (peer->on_gone)
+        peer->on_gone(peer->arg);
 }
 
 static struct stream *stream_new(struct xds_server *server, const struct xds_peer *peer)
@@ -238,6 +248,8 @@ static struct stream *stream_new(struct xds_server *server, const struct xds_pee
     stream->service_account = strdup(peer->service_account);
     stream->delta = xds_delta_server_new(&server->store, peer->namespace,
                                          server->config.response_target_bytes, &server->stats);
+    if (stream->delta)
+        xds_delta_server_share(stream->delta, peer->names);
     if (stream->namespace && stream->service_account && stream->delta)
         return stream;
     free_stream(stream);
@@ -260,21 +272,23 @@ void xds_server_open(struct xds_server *server, struct rpc_call *call, const str
                                                   .on_end = on_end};
     int64_t left_ms = time_left_ms(peer);
     if (server->closing || server->stats.streams >= server->config.streams_max) {
-        refuse(server, call, RPC_RESOURCE_EXHAUSTED, "too many streams");
+        refuse(server, call, peer, RPC_RESOURCE_EXHAUSTED, "too many streams");
         return;
     }
     if (left_ms <= 0) {
-        refuse(server, call, RPC_UNAUTHENTICATED, "token_expired: the token has expired");
+        refuse(server, call, peer, RPC_UNAUTHENTICATED, "token_expired: the token has expired");
         return;
     }
     struct stream *stream = stream_new(server, peer);
     if (!stream || rpc_call_accept(call, NULL, 0, &events, stream) != ERR_OK) {
         if (stream)
             free_stream(stream);
-        refuse(server, call, RPC_RESOURCE_EXHAUSTED, "out of memory");
+        refuse(server, call, peer, RPC_RESOURCE_EXHAUSTED, "out of memory");
         return;
     }
     stream->call = call;
+    stream->on_gone = peer->on_gone;
+    stream->gone_arg = peer->arg;
     stream->next = server->streams;
     stream->link = &server->streams;
     if (stream->next)

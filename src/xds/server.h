@@ -5,6 +5,7 @@
 
 #include "loop/timer.h"
 #include "rpc/rpc.h"
+#include "xds/delta_server.h"
 #include "xds/server_stats.h"
 #include "xds/store.h"
 
@@ -21,9 +22,14 @@ struct xds_server_config {
 
 /* Who opened a stream, as its token proved. */
 struct xds_peer {
-    const char *namespace;       /* copied */
-    const char *service_account; /* copied; for the log */
-    int64_t expires_wall_s;      /* the token's; the stream ends then. 0 = never */
+    const char *namespace;          /* copied */
+    const char *service_account;    /* copied; for the log */
+    int64_t expires_wall_s;         /* the token's; the stream ends then. 0 = never */
+    struct xds_delta_budget *names; /* shared with other streams; NULL: none but the stream's own */
+    /* The stream is gone, or was refused: once, at the earliest inside xds_server_open(). May be
+     * NULL. */
+    void (*on_gone)(void *arg);
+    void *arg;
 };
 
 /* `timers` outlives the server. NULL `config` = defaults. ERR_NO_MEMORY. */

@@ -2,6 +2,7 @@
 import base64
 import json
 import os
+import signal
 import subprocess
 import time
 import urllib.parse
@@ -121,7 +122,16 @@ class HostileControl(MeshCase):
         cases = {
             "for somebody else": (elsewhere, "csr_identity"),
             "an RSA key": (rsa, "csr_key"),
+            "an Ed25519 key": (self.other_csr("-algorithm", "ed25519"), "csr_key"),
+            "a key on P-384": (self.other_csr("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"), "csr_key"),
+            "a key on a curve that comes with it": (self.other_csr(
+                "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp256k1", "-pkeyopt", "ec_param_enc:explicit"),
+                "csr_key"),
             "no proof of possession": (unproven, "csr_signature"),
+            "encrypted": (self.csr.replace(lines[0], lines[0] + "\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,"
+                                           + "00" * 16 + "\n"), "csr_malformed"),
+            "a certificate": (open(os.path.join(self.plane.state, "root.pem")).read(), "csr_malformed"),
+            "two requests": (self.csr + self.csr, "csr_malformed"),
             "garbage": ("garbage", "csr_malformed"),
             "nothing": ("", "csr_malformed"),
             "a megabyte": ("x" * (1 << 20), "too_large"),
@@ -131,6 +141,29 @@ class HostileControl(MeshCase):
                 before = self.plane.metric("handfast_control_certificates_refused_total", reason=reason)
                 status = PERMISSION_DENIED if reason == "csr_identity" else INVALID_ARGUMENT
                 self.assert_refused(self.create(csr, self.good), status, reason, before=before)
+
+    def other_csr(self, *key):
+        """A request for our own name with another kind of key (arguments of openssl genpkey)."""
+        path = os.path.join(self.caller.directory, "other-key.pem")
+        subprocess.run(["openssl", "genpkey", *key, "-out", path], check=True, capture_output=True)
+        return subprocess.run(["openssl", "req", "-new", "-key", path, "-subj", "/", "-addext",
+                               f"subjectAltName=URI:{self.caller.spiffe_id}"], check=True, capture_output=True,
+                              text=True).stdout
+
+    @needs_mesh
+    def test_a_key_on_p256_however_it_is_written(self):
+        for encoding in ("named_curve", "explicit"):
+            with self.subTest(encoding=encoding):
+                csr = self.other_csr("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-pkeyopt",
+                                     f"ec_param_enc:{encoding}")
+                status, said, answer = self.create(csr, self.good)
+                if status != OK:
+                    self.assertEqual((status, said.split(":")[0]), (INVALID_ARGUMENT, "csr_key"))
+                    continue
+                leaf = next(value for number, value in foreign.fields(answer) if number == 1)
+                text = subprocess.run(["openssl", "x509", "-noout", "-text"], input=leaf, check=True,
+                                      capture_output=True).stdout.decode()
+                self.assertIn("ASN1 OID: prime256v1", text)
 
     @needs_mesh
     def test_the_name_comes_from_the_token_alone(self):
@@ -174,6 +207,21 @@ class HostileControl(MeshCase):
         subscribe(mine, "type.googleapis.com/no.such.Type")
         self.wait_for("the unknown type is counted", lambda: self.plane.metric(
             "handfast_control_xds_unknown_types_total") == before + 1, 5)
+
+    @needs_mesh
+    def test_a_process_that_stops_entirely_is_cut(self):
+        """Its kernel goes on answering for it, so only what does not come from it tells: the answer to a ping."""
+        def served():
+            return (self.plane.metric("handfast_control_streams"), self.plane.metric("handfast_control_connections"))
+        self.wait_for("nobody but the proxies", lambda: served() == (2, 2))
+        os.kill(self.b.proxy.pid, signal.SIGSTOP)
+        try:
+            self.wait_for("it is cut", lambda: served() == (1, 1), 75)
+            self.assertEqual(self.a.metric("handfast_control_connected"), 1)
+        finally:
+            os.kill(self.b.proxy.pid, signal.SIGCONT)
+        self.wait_for("it comes back", lambda: served() == (2, 2), 40)
+        self.wait_for("and knows it", lambda: self.b.metric("handfast_control_connected") == 1)
 
     @needs_mesh
     def test_a_proxy_with_a_bad_token_says_why_it_is_not_ready(self):

@@ -151,6 +151,42 @@ static void state_leaves_a_folder_of_somebody_else_alone(void)
     folder_remove(&base);
 }
 
+/* What others put into an open folder before our first start is not our first start's. */
+static void state_takes_nothing_that_was_waiting_in_an_open_folder(void)
+{
+    const char *path = setup();
+    mkdir(path, 0777);
+    mkdir(folder_path(&base, "state/.new"), 0700);
+    chmod(path, 0777);
+    CU_ASSERT_EQUAL(open_again(), ERR_CA_STATE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "files of somebody else"));
+    folder_remove(&base);
+}
+
+static void state_empties_nothing_behind_a_link(void)
+{
+    const char *path = setup();
+    mkdir(path, 0700);
+    mkdir(folder_path(&base, "precious"), 0700);
+    CU_ASSERT_TRUE(folder_write(&base, "precious/file", "x", 0600));
+    CU_ASSERT_EQUAL(symlink(folder_path(&base, "precious"), folder_path(&base, "state/.new")), 0);
+    CU_ASSERT_EQUAL(open_again(), ERR_SYSTEM);
+    CU_ASSERT_TRUE(folder_has(&base, "precious/file"));
+    folder_remove(&base);
+}
+
+static void state_refuses_a_folder_that_somebody_else_owns(void)
+{
+    make_state();
+    if (chown(folder_path(&base, "state"), 65534, (gid_t)-1) < 0) {
+        perror("this test needs root, to give a folder away");
+        CU_FAIL("not root");
+    }
+    CU_ASSERT_EQUAL(open_again(), ERR_CA_STATE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "the folder belongs to uid 65534"));
+    folder_remove(&base);
+}
+
 static void state_refuses_parts_of_another_state(void)
 {
     char mine[64], kept[64];
@@ -299,6 +335,9 @@ int main(int argc, char **argv)
         SUITE_CASE(state_refuses_keys_that_others_can_read),
         SUITE_CASE(state_refuses_a_folder_that_others_can_look_into),
         SUITE_CASE(state_leaves_a_folder_of_somebody_else_alone),
+        SUITE_CASE(state_takes_nothing_that_was_waiting_in_an_open_folder),
+        SUITE_CASE(state_empties_nothing_behind_a_link),
+        SUITE_CASE(state_refuses_a_folder_that_somebody_else_owns),
         SUITE_CASE(state_refuses_parts_of_another_state),
         SUITE_CASE(state_refuses_what_is_no_pem),
         SUITE_CASE(state_refuses_an_expired_issuer),

@@ -58,7 +58,7 @@ struct answer {
 struct request {
     const char *path;
     const char *token, *header, *cluster;
-    const void *data;
+    const void *data; /* NULL: no message at all */
     size_t len;
     bool
         stream; /* leave the call open after the message: for a stream that the server should end */

@@ -250,6 +250,96 @@ static void control_refuses_requests_that_are_too_large_or_no_messages(void)
     teardown();
 }
 
+static void no_patience(struct config *config)
+{
+    config->issue_deadline_ms = 50;
+}
+
+static void control_does_not_wait_for_a_request_that_never_comes(void)
+{
+    plane_start_with(&plane, plane_mesh, no_patience);
+    client_start(&client, &plane);
+    CU_ASSERT_FATAL(line_open(&line, &client, plane.port, "control.test"));
+    char *token = plane_token(&plane, "web");
+    const struct request silent = {.path = XDS_METHOD_CERTIFICATE, .token = token, .stream = true};
+    struct answer answer = line_call(&line, &silent);
+    CU_ASSERT(answer_is(&answer, RPC_DEADLINE_EXCEEDED, "too long"));
+    CU_ASSERT(plane_metric_reaches(
+        &plane, "handfast_control_certificates_refused_total{reason=\"timeout\"}", 1));
+    answer = ask_as_web(0);
+    CU_ASSERT(answer_is(&answer, RPC_OK, ""));
+    free(token);
+    teardown();
+}
+
+/* Calls for a certificate that stay open. */
+enum { WAITING = 7 };
+
+static unsigned waiting_ends;
+static int waiting_status;
+static char waiting_text[RPC_TEXT_MAX];
+
+static void waiting_on_message(struct rpc_call *call, const void *data, size_t len, void *arg)
+{
+    (void)call, (void)data, (void)len, (void)arg;
+}
+
+static void waiting_on_end(struct rpc_call *call, int status, const char *message, void *arg)
+{
+    (void)call, (void)arg;
+    if (waiting_ends++ > 0)
+        return;
+    waiting_status = status;
+    snprintf(waiting_text, sizeof waiting_text, "%s", message);
+}
+
+static bool have_ended(void *arg)
+{
+    return waiting_ends >= *(unsigned *)arg;
+}
+
+/* Of a pool of 8 one identity gets 4, and 2 for its workload. */
+static void sixteen_places(struct config *config)
+{
+    config->limits.connections = 16;
+}
+
+static void control_bounds_the_requests_that_it_waits_for(void)
+{
+    static const struct rpc_call_events events = {.on_message = waiting_on_message,
+                                                  .on_end = waiting_on_end};
+    char header[TOKEN_MAX];
+    struct err err;
+    unsigned first = 1, all = WAITING;
+    waiting_ends = 0;
+    plane_start_with(&plane, plane_mesh, sixteen_places);
+    client_start(&client, &plane);
+    CU_ASSERT_FATAL(line_open(&line, &client, plane.port, "control.test"));
+    char *token = plane_token(&plane, "web");
+    snprintf(header, sizeof header, "Bearer %s", token);
+    const struct rpc_metadata metadata = {"authorization", header, strlen(header)};
+    for (int i = 0; i < WAITING; i++)
+        CU_ASSERT_FATAL(rpc_call_start(line.channel, XDS_METHOD_CERTIFICATE, &metadata, 1, 0,
+                                       &events, NULL, &err) != NULL);
+    CU_ASSERT_TRUE(client_wait(&client, have_ended, &first));
+    CU_ASSERT_EQUAL(waiting_status, RPC_RESOURCE_EXHAUSTED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(waiting_text, "holds 6 requests for certificates already"));
+    /* Somebody else's is answered. */
+    char *csr = make_csr("client"), *other = plane_token(&plane, "client");
+    struct answer answer = ask((struct request){.token = other}, csr, 0);
+    CU_ASSERT(answer_is(&answer, RPC_OK, ""));
+    CU_ASSERT_EQUAL(waiting_ends, 1);
+    line_close(&line);
+    CU_ASSERT_TRUE(client_wait(&client, have_ended, &all));
+    CU_ASSERT_FATAL(line_open(&line, &client, plane.port, "control.test"));
+    answer = ask_as_web(0);
+    CU_ASSERT(answer_is(&answer, RPC_OK, ""));
+    free(csr);
+    free(other);
+    free(token);
+    teardown();
+}
+
 static void control_shows_a_certificate_for_its_own_name_only(void)
 {
     struct line other;
@@ -291,6 +381,8 @@ int main(int argc, char **argv)
         SUITE_CASE(control_refuses_another_cluster_s_callers),
         SUITE_CASE(control_takes_nothing_but_the_key_from_a_request),
         SUITE_CASE(control_refuses_requests_that_are_too_large_or_no_messages),
+        SUITE_CASE(control_does_not_wait_for_a_request_that_never_comes),
+        SUITE_CASE(control_bounds_the_requests_that_it_waits_for),
         SUITE_CASE(control_shows_a_certificate_for_its_own_name_only),
         SUITE_CASE(control_satisfies_openssl),
         SUITE_END,

@@ -74,16 +74,15 @@ static void prepare(struct plane *plane, const char *mesh)
 
 void plane_start(struct plane *plane, const char *mesh)
 {
-    plane_start_impatient(plane, mesh, LISTENER_HANDSHAKE_MS, LISTENER_UNPROVEN_MS);
+    plane_start_with(plane, mesh, NULL);
 }
 
-void plane_start_impatient(struct plane *plane, const char *mesh, int64_t handshake_ms,
-                           int64_t unproven_ms)
+void plane_start_with(struct plane *plane, const char *mesh, void (*adjust)(struct config *config))
 {
     struct start start = {.plane = plane};
     prepare(plane, mesh);
-    plane->config.handshake_ms = handshake_ms;
-    plane->config.unproven_ms = unproven_ms;
+    if (adjust)
+        adjust(&plane->config);
     sem_init(&start.started, 0, 0);
     CU_ASSERT_FATAL(pthread_create(&plane->thread, NULL, run, &start) == 0);
     while (sem_wait(&start.started) != 0)

@@ -25,9 +25,8 @@ extern const char plane_mesh[];
 
 /* Starts with `mesh` as mesh.yaml; the test fails when that fails. */
 void plane_start(struct plane *plane, const char *mesh);
-/* The same with deadlines of the listener other than its own. */
-void plane_start_impatient(struct plane *plane, const char *mesh, int64_t handshake_ms,
-                           int64_t unproven_ms);
+/* The same with other deadlines and ceilings than its own. */
+void plane_start_with(struct plane *plane, const char *mesh, void (*adjust)(struct config *config));
 /* As SIGTERM does; everything is freed. */
 void plane_stop(struct plane *plane);
 /* The same in two steps: the beginning of the end, and waiting for it. */

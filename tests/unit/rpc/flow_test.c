@@ -264,7 +264,7 @@ static void fifty_channels_with_ten_calls_each(void)
     fixture_stop(&fixture);
 }
 
-static struct rpc_call *parked[2 * RPC_STREAMS_MAX];
+static struct rpc_call *parked[RPC_STREAMS_MAX + 20];
 static unsigned parked_count, parked_ends;
 
 static void parked_on_end(struct rpc_call *call, int status, const char *message, void *arg)

@@ -226,6 +226,63 @@ static void a_message_announced_with_2_gb_is_not_collected(void)
     raw_stop(&raw);
 }
 
+/* Sends DATA on stream 1 as the window allows, until `*sent` is `total` or the server has had
+ * enough. */
+static void raw_push(struct raw *raw, uint64_t *sent, uint64_t total)
+{
+    static const uint8_t zeros[16384];
+    while (*sent < total && !raw->closed && !raw->fixture.timed_out) {
+        raw_read(raw);
+        if (raw->window - *sent < sizeof zeros)
+            continue;
+        raw_frame(raw, 0, 0, 1, zeros, sizeof zeros);
+        *sent += sizeof zeros;
+    }
+}
+
+static void a_client_that_never_ends_its_message_is_cut_when_memory_is_short(void)
+{
+    enum { LIMIT = 1 << 20, SOME = 48 * 16384 };
+    struct raw raw;
+    raw_start(&raw);
+    rpc_server_limit_held(raw.fixture.server, LIMIT);
+    raw_write(&raw, BYTES(PREFACE "\0\0\0\4\0\0\0\0\0"));
+    raw_open(&raw, 1);
+    WAIT_UNTIL(&raw.fixture, watched.opens == 1);
+    raw_frame(&raw, 0, 0, 1, "\0\0\x3f\xff\xff", 5); /* 4 MiB, which is allowed */
+    uint64_t sent = 5;
+    raw_push(&raw, &sent, SOME);
+    WAIT_UNTIL(&raw.fixture, rpc_server_held(raw.fixture.server) >= SOME);
+    CU_ASSERT_FALSE(raw.closed);
+    check_echo(&raw.fixture, raw.other);
+    CU_ASSERT_EQUAL(watched.ends, 0);
+    raw_push(&raw, &sent, 4 << 20);
+    CU_ASSERT_TRUE(raw.closed);
+    CU_ASSERT_EQUAL(rpc_server_refused(raw.fixture.server), 1);
+    CU_ASSERT_EQUAL(rpc_server_held(raw.fixture.server), 0);
+    CU_ASSERT(sent <= 2 * LIMIT);
+    raw_stop(&raw);
+}
+
+static void complete_messages_are_held_no_longer(void)
+{
+    enum { LEN = 512 * 1024, ROUNDS = 20 };
+    struct fixture fixture;
+    struct peer peer = {0};
+    fixture_start(&fixture, test_methods);
+    rpc_server_limit_held(fixture.server, LEN + LEN / 2);
+    open_watched(&fixture, connect_direct(&fixture, NULL), &peer);
+    for (unsigned i = 1; i <= ROUNDS; i++) {
+        CU_ASSERT_EQUAL(rpc_call_send_take(peer.call, calloc(1, LEN), LEN), ERR_OK);
+        WAIT_UNTIL(&fixture, watched.messages == i);
+        CU_ASSERT_EQUAL(rpc_server_held(fixture.server), 0);
+    }
+    CU_ASSERT_EQUAL(rpc_server_refused(fixture.server), 0);
+    rpc_call_cancel(peer.call, RPC_CANCELLED, NULL);
+    WAIT_UNTIL(&fixture, watched.ends == 1);
+    fixture_stop(&fixture);
+}
+
 static void calls_that_are_opened_and_reset_at_once_cost_the_connection(void)
 {
     struct raw raw;
@@ -239,6 +296,25 @@ static void calls_that_are_opened_and_reset_at_once_cost_the_connection(void)
     CU_ASSERT(raw.closed);
     CU_ASSERT_EQUAL(rpc_server_refused(raw.fixture.server), 1);
     CU_ASSERT(watched.opens <= 300);
+    raw_stop(&raw);
+    CU_ASSERT_EQUAL(watched.ends, watched.opens);
+}
+
+/* This client never acknowledges the server's settings. */
+static void calls_without_end_cost_the_connection(void)
+{
+    struct raw raw;
+    raw_start(&raw);
+    raw_write(&raw, BYTES(PREFACE "\0\0\0\4\0\0\0\0\0"));
+    for (uint32_t stream = 1; stream < 2 * 2000 && !raw.closed; stream += 2) {
+        raw_open(&raw, stream);
+        raw_read(&raw);
+    }
+    while (!raw.closed && watched.opens <= RPC_CALLS_MAX && !raw.fixture.timed_out)
+        raw_read(&raw);
+    CU_ASSERT_TRUE(raw.closed);
+    CU_ASSERT(watched.opens <= RPC_CALLS_MAX);
+    CU_ASSERT_EQUAL(rpc_server_refused(raw.fixture.server), 1);
     raw_stop(&raw);
     CU_ASSERT_EQUAL(watched.ends, watched.opens);
 }
@@ -275,7 +351,10 @@ int main(int argc, char **argv)
         SUITE_CASE(a_header_block_that_is_not_hpack_closes_that_connection_alone),
         SUITE_CASE(a_frame_longer_than_allowed_closes_that_connection_alone),
         SUITE_CASE(a_message_announced_with_2_gb_is_not_collected),
+        SUITE_CASE(a_client_that_never_ends_its_message_is_cut_when_memory_is_short),
+        SUITE_CASE(complete_messages_are_held_no_longer),
         SUITE_CASE(calls_that_are_opened_and_reset_at_once_cost_the_connection),
+        SUITE_CASE(calls_without_end_cost_the_connection),
         SUITE_CASE(a_header_that_never_ends_costs_the_connection),
         SUITE_END,
     };

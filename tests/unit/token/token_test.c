@@ -25,6 +25,7 @@ static struct token_rules rules;
 #define WITH_AUD(aud) CLAIMS(GOOD_ISS, aud, GOOD_SUB, GOOD_TIMES)
 #define WITH_SUB(sub) CLAIMS(GOOD_ISS, GOOD_AUD, sub, GOOD_TIMES)
 #define GOOD WITH_TIMES(GOOD_TIMES)
+#define TEN "a123456789"
 
 /* Signs any header and claims, however wrong. */
 static char *forge(const struct tls_key *with, const char *header, size_t header_len,
@@ -130,6 +131,12 @@ static void every_bad_token_has_its_own_reason(void)
         {"{\"alg\":\"ES256\"", GOOD, ERR_TOKEN_MALFORMED, "header"},
         {"{\"alg\":\"ES256\"}{}", GOOD, ERR_TOKEN_MALFORMED, "header"},
         {"{\"alg\":\"ES256\\u0000\"}", GOOD, ERR_TOKEN_MALFORMED, NULL},
+        {"{\"alg\":\"ES256\",\"\\u0061lg\":\"none\"}", GOOD, ERR_TOKEN_MALFORMED, "twice"},
+        {"{\"ALG\":\"ES256\"}", GOOD, ERR_TOKEN_ALG, NULL},
+        {"{\"alg\":\"ES256\",\"typ\":7}", GOOD, ERR_TOKEN_MALFORMED, "typ"},
+        {"\xef\xbb\xbf{\"alg\":\"ES256\"}", GOOD, ERR_TOKEN_MALFORMED, "header"},
+        {"{\"alg\":\"ES256\",\"kid\":\"\xff\"}", GOOD, ERR_TOKEN_MALFORMED, "header"},
+        {" {\"alg\" : \"ES256\"}\n", GOOD, ERR_OK, NULL},
         /* issuer */
         {HEADER, CLAIMS("\"other\"", GOOD_AUD, GOOD_SUB, GOOD_TIMES), ERR_TOKEN_ISSUER,
          "\"other\", expected \"handfast-control\""},
@@ -145,6 +152,11 @@ static void every_bad_token_has_its_own_reason(void)
         {HEADER, WITH_AUD("\"Handfast\""), ERR_TOKEN_AUDIENCE, NULL},
         {HEADER, WITH_AUD("\"handfast2\""), ERR_TOKEN_AUDIENCE, NULL},
         {HEADER, WITH_AUD("null"), ERR_TOKEN_AUDIENCE, NULL},
+        {HEADER, WITH_AUD("{\"handfast\":\"handfast\"}"), ERR_TOKEN_AUDIENCE, NULL},
+        {HEADER, WITH_AUD("[[\"handfast\"]]"), ERR_TOKEN_AUDIENCE, NULL},
+        {HEADER, WITH_AUD("[\"handfast\",null]"), ERR_TOKEN_AUDIENCE, NULL},
+        {HEADER, WITH_AUD("\"handfast\\u0000\""), ERR_TOKEN_MALFORMED, NULL},
+        {HEADER, WITH_AUD("\"a\",\"aud\":\"handfast\""), ERR_TOKEN_MALFORMED, "twice"},
         /* times: now is 1790000000, leeway 60 */
         {HEADER, WITH_TIMES("\"exp\":1789999941"), ERR_OK, NULL},
         {HEADER, WITH_TIMES("\"exp\":1789999940"), ERR_TOKEN_EXPIRED, "expired at 2026-09-21T"},
@@ -153,6 +165,17 @@ static void every_bad_token_has_its_own_reason(void)
         {HEADER, WITH_TIMES("\"exp\":-1"), ERR_TOKEN_MALFORMED, "exp"},
         {HEADER, WITH_TIMES("\"exp\":9223372036854775807"), ERR_TOKEN_MALFORMED, "exp"},
         {HEADER, WITH_TIMES("\"exp\":1e300"), ERR_TOKEN_MALFORMED, "exp"},
+        {HEADER, WITH_TIMES("\"exp\":1e999"), ERR_TOKEN_MALFORMED, "parsed"},
+        {HEADER, WITH_TIMES("\"exp\":99999999999999999999"), ERR_TOKEN_MALFORMED, "parsed"},
+        {HEADER, WITH_TIMES("\"exp\":-9223372036854775808"), ERR_TOKEN_MALFORMED, "exp"},
+        {HEADER, WITH_TIMES("\"exp\":-0.5"), ERR_TOKEN_MALFORMED, "exp"},
+        {HEADER, WITH_TIMES("\"exp\":-0.0"), ERR_TOKEN_EXPIRED, NULL},
+        {HEADER, WITH_TIMES("\"exp\":1e-300"), ERR_TOKEN_EXPIRED, NULL},
+        {HEADER, WITH_TIMES("\"exp\":1.7900036e9"), ERR_OK, NULL},
+        {HEADER, WITH_TIMES("\"exp\":1000000000000"), ERR_OK, NULL},
+        {HEADER, WITH_TIMES("\"exp\":1000000000001"), ERR_TOKEN_MALFORMED, "exp"},
+        {HEADER, WITH_TIMES("\"exp\":null"), ERR_TOKEN_MALFORMED, "exp"},
+        {HEADER, WITH_TIMES("\"exp\":[1790003600]"), ERR_TOKEN_MALFORMED, "exp"},
         {HEADER, WITH_TIMES("\"exp\":\"1790003600\""), ERR_TOKEN_MALFORMED, "exp"},
         {HEADER, WITH_TIMES("\"iat\":1"), ERR_TOKEN_MALFORMED, "exp"},
         {HEADER, WITH_TIMES("\"exp\":1790003600,\"nbf\":1790000060"), ERR_OK, NULL},
@@ -161,6 +184,10 @@ static void every_bad_token_has_its_own_reason(void)
         {HEADER, WITH_TIMES("\"exp\":1790003600,\"iat\":1790000061"), ERR_TOKEN_NOT_YET_VALID,
          "iat"},
         {HEADER, WITH_TIMES("\"exp\":1790003600,\"nbf\":true"), ERR_TOKEN_MALFORMED, "nbf"},
+        {HEADER, WITH_TIMES("\"exp\":1790003600,\"nbf\":null"), ERR_TOKEN_MALFORMED, "nbf"},
+        {HEADER, WITH_TIMES("\"exp\":1790003600,\"nbf\":-1"), ERR_TOKEN_MALFORMED, "nbf"},
+        {HEADER, WITH_TIMES("\"exp\":1790003600,\"nbf\":1e12"), ERR_TOKEN_NOT_YET_VALID,
+         "nbf\" is 33658-"},
         {HEADER, WITH_TIMES("\"exp\":1790003600,\"exp\":1790003600"), ERR_TOKEN_MALFORMED, "twice"},
         /* subject */
         {HEADER, WITH_SUB("\"admin\""), ERR_TOKEN_SUBJECT, "\"admin\", expected"},
@@ -175,6 +202,21 @@ static void every_bad_token_has_its_own_reason(void)
         {HEADER, WITH_SUB("\"system:serviceaccount:shop:a..b\""), ERR_TOKEN_SUBJECT, NULL},
         {HEADER, WITH_SUB("\"system:serviceaccount:shop:../x\""), ERR_TOKEN_SUBJECT, NULL},
         {HEADER, WITH_SUB("\"system:serviceaccount:shop:web\\u0000\""), ERR_TOKEN_MALFORMED, NULL},
+        {HEADER, WITH_SUB("\"system:serviceaccount:shop:web\\n\""), ERR_TOKEN_SUBJECT, NULL},
+        {HEADER, WITH_SUB("\"system:serviceaccount:shop:web \""), ERR_TOKEN_SUBJECT, NULL},
+        {HEADER, WITH_SUB("\"\\u0073ystem:serviceaccount:shop:web\""), ERR_OK, NULL},
+        {HEADER, WITH_SUB("\"x\",\"sub\":\"" SUBJECT "\""), ERR_TOKEN_MALFORMED, "twice"},
+        {HEADER, WITH_SUB("[\"" SUBJECT "\"]"), ERR_TOKEN_SUBJECT, NULL},
+        {HEADER,
+         WITH_SUB("\"system:serviceaccount:shop:" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+                      TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "abc\""),
+         ERR_OK, NULL},
+        {HEADER,
+         WITH_SUB("\"system:serviceaccount:shop:" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+                      TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "abcd\""),
+         ERR_TOKEN_SUBJECT, NULL},
+        {HEADER, WITH_SUB("\"system:serviceaccount:" TEN TEN TEN TEN TEN TEN "abcd:web\""),
+         ERR_TOKEN_SUBJECT, NULL},
         {HEADER, "{}", ERR_TOKEN_ISSUER, NULL},
         {HEADER, "7", ERR_TOKEN_MALFORMED, "claims"},
     };
@@ -200,6 +242,51 @@ static void nulls_inside_the_json_are_refused(void)
     free(token);
     token = forge(key, HEADER, strlen(HEADER), claims, sizeof claims - 1);
     CU_ASSERT_EQUAL(check(token, &subject, NULL), ERR_TOKEN_MALFORMED);
+    free(token);
+}
+
+static void json_of_any_depth_and_length_is_refused_or_read(void)
+{
+    enum { LONG = 4000 };
+    char header[LONG + 64], claims[LONG + 512];
+    struct err err;
+    int len = snprintf(header, sizeof header, "{\"alg\":\"ES256\",\"kid\":\"%0*d\"}", LONG, 0);
+    CU_ASSERT_FATAL(len < (int)sizeof header);
+    CU_ASSERT_EQUAL(check_forged(header, GOOD, &err), ERR_OK);
+    /* 8 KiB of token hold less than this. */
+    snprintf(claims, sizeof claims, "{\"x\":\"%0*d\"}", LONG, 0);
+    CU_ASSERT_EQUAL(check_forged(header, claims, &err), ERR_TOKEN_MALFORMED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "expected at most 8192"));
+    /* Nesting is cut off by the parser, before the signature and after. */
+    memset(header, '[', LONG);
+    header[LONG] = 0;
+    CU_ASSERT_EQUAL(check_forged(header, GOOD, &err), ERR_TOKEN_MALFORMED);
+    snprintf(claims, sizeof claims, "{\"x\":%s", header);
+    CU_ASSERT_EQUAL(check_forged(HEADER, claims, &err), ERR_TOKEN_MALFORMED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "claims"));
+}
+
+/* Base64 has many spellings, and every part has to have the one. */
+static void parts_with_padding_or_space_are_refused(void)
+{
+    static const char *const bad[] = {"=", "==", " ", "\n", "\r\n", "\t", "+", "/", "%3D"};
+    struct token_subject subject;
+    char spelled[2048];
+    char *token = mint("handfast", 60);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const char *rest = token;
+        for (int part = 0; part < 3; part++) {
+            const char *end = strchr(rest, '.') ? strchr(rest, '.') : rest + strlen(rest);
+            const char *const places[] = {rest, rest + 4, end};
+            for (int k = 0; k < 3; k++) {
+                snprintf(spelled, sizeof spelled, "%.*s%s%s", (int)(places[k] - token), token,
+                         bad[i], places[k]);
+                enum err_code code = check(spelled, &subject, NULL);
+                CU_ASSERT(code == ERR_TOKEN_MALFORMED || code == ERR_TOKEN_SIGNATURE);
+            }
+            rest = end + 1;
+        }
+    }
     free(token);
 }
 
@@ -335,6 +422,8 @@ int main(int argc, char **argv)
         SUITE_CASE(mint_refuses_names_that_are_none),
         SUITE_CASE(every_bad_token_has_its_own_reason),
         SUITE_CASE(nulls_inside_the_json_are_refused),
+        SUITE_CASE(json_of_any_depth_and_length_is_refused_or_read),
+        SUITE_CASE(parts_with_padding_or_space_are_refused),
         SUITE_CASE(signature_of_another_key_or_text_is_refused),
         SUITE_CASE(text_that_is_no_token_is_refused),
         SUITE_CASE(second_spelling_of_a_token_is_refused),

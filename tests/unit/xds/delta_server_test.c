@@ -375,6 +375,41 @@ static void server_takes_ten_thousand_names_and_no_more(void)
     close_world(&world);
 }
 
+/* Streams of one identity: what each may remember alone is too much for all of them together. */
+static void server_counts_the_names_of_streams_that_share_a_budget(void)
+{
+    static const char unknown[] = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+    enum { NAME = 2 + XDS_DELTA_NAME_COST };
+    struct world one, two;
+    struct xds_delta_budget budget = {.max = 6 * NAME};
+    open_world(&one, 0);
+    open_world(&two, 0);
+    xds_delta_server_share(one.stream, &budget);
+    xds_delta_server_share(two.stream, &budget);
+    ADDRESSES(&one, kit_workload("w1", 1));
+    CU_ASSERT_EQUAL(SEND(&one, .subscribe = {"w1", "x1", "w1", "x1"}), ERR_OK);
+    CU_ASSERT_EQUAL(budget.used, 3 * NAME); /* two names, and one to be told of */
+    STEP(&one, "w1,-x1");
+    CU_ASSERT_EQUAL(budget.used, 2 * NAME);
+    CU_ASSERT_EQUAL(SEND(&one, .subscribe = {"x1"}), ERR_OK);
+    CU_ASSERT_EQUAL(SEND(&one, .unsubscribe = {"x1", "x9"}), ERR_OK);
+    CU_ASSERT_EQUAL(budget.used, NAME);
+    CU_ASSERT_EQUAL(SEND(&one, .type_url = unknown, .subscribe = {"u1", "u2"}), ERR_OK);
+    CU_ASSERT_EQUAL(budget.used, 3 * NAME);
+    CU_ASSERT_EQUAL(SEND(&two, .versions = {"g1", "x", "g2", "x", "g3", "x"}), ERR_OK);
+    CU_ASSERT_EQUAL(budget.used, 6 * NAME);
+    struct err err;
+    CU_ASSERT_EQUAL(xds_delta_server_request(two.stream, "\x1a\x02no", 4, &err), ERR_QUOTA);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "remember 492 bytes of names, at most 492"));
+    close_world(&one);
+    CU_ASSERT_EQUAL(budget.used, 3 * NAME);
+    STEP(&two, "-g1,-g2,-g3");
+    CU_ASSERT_EQUAL(budget.used, 0);
+    CU_ASSERT_EQUAL(SEND(&two, .subscribe = {"a1", "a2", "a3"}), ERR_OK);
+    close_world(&two);
+    CU_ASSERT_EQUAL(budget.used, 0);
+}
+
 static void server_splits_ten_thousand_workloads(void)
 {
     struct world world;
@@ -562,6 +597,7 @@ int main(int argc, char **argv)
         SUITE_CASE(server_checks_the_node_of_the_first_request),
         SUITE_CASE(server_answers_an_unknown_type_and_ends_whoever_goes_on),
         SUITE_CASE(server_takes_ten_thousand_names_and_no_more),
+        SUITE_CASE(server_counts_the_names_of_streams_that_share_a_budget),
         SUITE_CASE(server_splits_ten_thousand_workloads),
         SUITE_CASE(server_sends_one_large_resource_by_itself_and_refuses_a_larger_one),
         SUITE_CASE(server_ends_a_stream_that_is_too_far_behind),
