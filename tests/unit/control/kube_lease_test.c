@@ -258,8 +258,11 @@ static void renewal_counts_from_when_it_was_asked_for(void)
     while (shelf.writes == writes)
         uv_run(&bed.loop.uv, UV_RUN_ONCE);
     later(LEASE_YIELD_MS);
+    timer_stop(&bed.timers, &one.lease.yield);
+    one.lease.yield.on_due(&one.lease.yield);
     settle(&one);
     CU_ASSERT_FALSE(one.keeper.leading);
+    CU_ASSERT_EQUAL(one.led, 1); /* not for a moment */
     next(&one);
     CU_ASSERT_TRUE(one.keeper.leading);
     CU_ASSERT_EQUAL(one.led, 2);

@@ -243,9 +243,12 @@ static void bundle_of_every_entry_follows_the_certificate(void)
         CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(add, "value")), root64());
     }
     json_decref(patch);
+    later(WEBHOOK_RETRY_MS);
     shelf_put(&shelf, HOOK, hook(root64()));
     idle();
     CU_ASSERT_EQUAL(shelf.writes, 2);
+    shelf_put(&shelf, HOOK, hook("b3RoZXI="));
+    wait_writes(3);
     stop();
 }
 

@@ -125,7 +125,9 @@ static void answer(struct apiserver_stream *stream)
 {
     struct apiserver *server = stream->conn->server;
     const struct step *step = NULL;
-    snprintf(stream->line, sizeof stream->line, "%.10s %.2000s", stream->method, stream->path);
+    char line[APISERVER_LINE_MAX];
+    snprintf(line, sizeof line, "%.10s %.2000s", stream->method, stream->path);
+    memcpy(stream->line, line, sizeof line);
     server->requests++;
     memcpy(server->last_line, stream->line, sizeof server->last_line);
     memcpy(server->last_authorization, stream->authorization, sizeof server->last_authorization);
