@@ -54,6 +54,7 @@ static void adopt(struct kube_authority *authority, json_t *object)
     }
     enum err_code code = ca_state_adopt(authority->state, parts, &err);
     ca_parts_free(parts);
+    authority->refused = code != ERR_OK;
     if (code != ERR_OK) {
         LOG_ERROR("authority_refused", F_STR("secret", authority->secret), F_ERR(&err));
         return;
@@ -63,6 +64,18 @@ static void adopt(struct kube_authority *authority, json_t *object)
     LOG_INFO("authority", F_STR("secret", authority->secret),
              F_STR("kept_by", authority->foreign ? "somebody else" : KEEPER_OWNER));
     authority->on_changed(authority);
+}
+
+static void make(struct kube_authority *authority);
+
+static void on_retry(struct timer *timer)
+{
+    make((struct kube_authority *)(void *)((char *)timer - offsetof(struct kube_authority, retry)));
+}
+
+static void make_later(struct kube_authority *authority)
+{
+    timer_start(authority->timers, &authority->retry, AUTHORITY_RETRY_MS, on_retry);
 }
 
 /* --- making it -------------------------------------------------------------------------------- */
@@ -75,6 +88,8 @@ static void on_made(const struct kube_answer *answer, const struct err *err, voi
         return; /* another replica was first; its Secret comes by the watch */
     if (kube_keeper_result(authority->keeper, answer, err, "the authority's Secret") == ERR_OK)
         LOG_INFO("authority_made", F_STR("secret", authority->secret));
+    else
+        make_later(authority);
 }
 
 static json_t *new_secret(struct kube_authority *authority, struct err *err)
@@ -103,7 +118,7 @@ static void make(struct kube_authority *authority)
 {
     char path[KEEPER_NAME_MAX];
     struct err err = {0};
-    if (authority->call)
+    if (authority->call || authority->object)
         return;
     if (authority->foreign) {
         LOG_WARN("authority_missing", F_STR("secret", authority->secret));
@@ -114,8 +129,12 @@ static void make(struct kube_authority *authority)
     if (secret)
         authority->call = kube_request(authority->keeper->client, "POST", path, NULL, secret,
                                        KEEPER_CALL_MS, on_made, authority, &err);
-    if (!authority->call)
-        LOG_ERROR("authority_not_made", F_ERR(&err));
+    if (authority->call)
+        return;
+    if (err.code == ERR_OK)
+        err_set(&err, ERR_NO_MEMORY, "no memory for a Secret");
+    LOG_ERROR("authority_not_made", F_ERR(&err));
+    make_later(authority);
 }
 
 /* --- following it ----------------------------------------------------------------------------- */
@@ -126,19 +145,20 @@ static void on_object(const char *key, json_t *object, void *arg)
     adopt(arg, object);
 }
 
-/* Its owner is being uninstalled, or somebody made a mistake that a new root would only make worse.
- */
+/* Its owner is being uninstalled, or somebody made a mistake that a new root would only make worse:
+ * what is in use stays. One that was never in use makes room for a good one. */
 static void on_gone(const char *key, void *arg)
 {
-    const struct kube_authority *authority = arg;
+    struct kube_authority *authority = arg;
     (void)key;
     LOG_ERROR("authority_deleted", F_STR("secret", authority->secret));
+    make(authority);
 }
 
 static void on_synced(void *arg)
 {
     struct kube_authority *authority = arg;
-    if (!authority->object && !authority->state->ca)
+    if (!authority->refused)
         make(authority);
 }
 
@@ -168,8 +188,11 @@ void kube_authority_renew(struct kube_authority *authority)
 {
     char path[KEEPER_NAME_MAX * 2], *pem = NULL;
     struct err err = {0};
-    if (authority->call || !authority->object || authority->foreign ||
-        ca_state_issuer_if_due(authority->state, &pem, &err) != ERR_OK || !pem)
+    if (authority->call || !authority->object || authority->foreign)
+        return;
+    if (ca_state_issuer_if_due(authority->state, &pem, &err) != ERR_OK)
+        LOG_ERROR("authority_not_renewed", F_ERR(&err));
+    if (!pem)
         return;
     json_t *next = json_deep_copy(authority->object);
     snprintf(path, sizeof path, "/api/v1/namespaces/%s/secrets/%s", authority->keeper->ns,
@@ -185,6 +208,7 @@ void kube_authority_renew(struct kube_authority *authority)
 
 void kube_authority_close(struct kube_authority *authority)
 {
+    timer_stop(authority->timers, &authority->retry);
     if (authority->reflector)
         kube_reflector_close(authority->reflector);
     if (authority->call)

@@ -45,7 +45,8 @@ struct kube_call *kube_keeper_apply(struct kube_keeper *keeper, const char *path
 {
     char full[KEEPER_NAME_MAX * 2];
     if (!object) {
-        err_set(err, ERR_NO_MEMORY, "no memory for an object");
+        if (err->code == ERR_OK)
+            err_set(err, ERR_NO_MEMORY, "no memory for an object");
         return NULL;
     }
     snprintf(full, sizeof full, "%s%cfieldManager=" KEEPER_OWNER "&force=true", path, '?');

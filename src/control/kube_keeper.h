@@ -31,7 +31,8 @@ void kube_keeper_deinit(struct kube_keeper *keeper);
 json_t *kube_keeper_object(const struct kube_keeper *keeper, const char *version, const char *kind,
                            const char *ns, const char *name);
 
-/* Applies `object` (taken, may be NULL: no memory) at `path`. As kube_request. */
+/* Applies `object` at `path`. As kube_request. `object` is taken; NULL: it could not be made, for
+ * the reason that is in `err` already or for want of memory. */
 struct kube_call *kube_keeper_apply(struct kube_keeper *keeper, const char *path, json_t *object,
                                     kube_on_answer on_answer, void *arg, struct err *err);
 

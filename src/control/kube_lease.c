@@ -41,10 +41,26 @@ static void lead(struct kube_lease *lease, bool leading, const char *because)
         lease->on_leading(lease);
 }
 
+/* Has a clock of its own: a call that hangs may outlast the lease. */
+static void on_yield(struct timer *timer)
+{
+    lead((struct kube_lease *)(void *)((char *)timer - offsetof(struct kube_lease, yield)), false,
+         "the lease could not be renewed");
+}
+
+/* The lease is ours for as long as others see it renewed, which began when we asked at the
+ * earliest. An answer that comes too late renews nothing. */
+static void hold(struct kube_lease *lease)
+{
+    int64_t left_ms = lease->asked_ms + LEASE_YIELD_MS - clock_now_ms();
+    if (left_ms <= 0 || !timer_start(lease->timers, &lease->yield, left_ms, on_yield))
+        lead(lease, false, "the lease was renewed too late");
+    else
+        lead(lease, true, "the lease is held");
+}
+
 static void again(struct kube_lease *lease)
 {
-    if (lease->keeper->leading && clock_now_ms() - lease->renewed_ms > LEASE_YIELD_MS)
-        lead(lease, false, "the lease could not be renewed");
     timer_start(lease->timers, &lease->timer, LEASE_RENEW_MS, on_timer);
 }
 
@@ -55,8 +71,7 @@ static void on_written(const struct kube_answer *answer, const struct err *err, 
     if (err->code == ERR_OK && answer->status == 409) {
         lead(lease, false, "another replica took the lease");
     } else if (kube_keeper_result(lease->keeper, answer, err, "the Lease") == ERR_OK) {
-        lease->renewed_ms = lease->asked_ms;
-        lead(lease, true, "the lease is held");
+        hold(lease);
     }
     again(lease);
 }
@@ -85,7 +100,7 @@ static json_t *claim(struct kube_lease *lease, json_t *body)
     const char *holder = json_string_value(json_object_get(spec, "holderIdentity"));
     bool ours = holder && strcmp(holder, lease->holder) == 0;
     json_int_t moves = json_integer_value(json_object_get(spec, "leaseTransitions"));
-    if (!spec) {
+    if (!json_is_object(spec)) {
         spec = json_object();
         json_object_set_new(object, "spec", spec);
     }
@@ -119,7 +134,8 @@ static void on_read(const struct kube_answer *answer, const struct err *err, voi
     struct kube_lease *lease = arg;
     lease->call = NULL;
     bool absent = err->code == ERR_OK && answer->status == 404;
-    if (!absent && kube_keeper_result(lease->keeper, answer, err, "the Lease (read)") != ERR_OK) {
+    if (!absent && (kube_keeper_result(lease->keeper, answer, err, "the Lease (read)") != ERR_OK ||
+                    !json_is_object(answer->body))) {
         again(lease);
     } else if (!absent && is_taken(lease, answer->body)) {
         lead(lease, false, "another replica holds the lease");
@@ -164,6 +180,7 @@ void kube_lease_close(struct kube_lease *lease, void (*on_closed)(struct kube_le
     char path[KEEPER_NAME_MAX];
     struct err err = {0};
     timer_stop(lease->timers, &lease->timer);
+    timer_stop(lease->timers, &lease->yield);
     if (lease->call)
         kube_call_cancel(lease->call);
     lease->call = NULL;
@@ -174,7 +191,7 @@ void kube_lease_close(struct kube_lease *lease, void (*on_closed)(struct kube_le
     if (lease->keeper->leading)
         lease->call =
             kube_request(lease->keeper->client, "PATCH", path, "application/merge-patch+json",
-                         json_pack("{s:{s:s}}", "spec", "holderIdentity", ""), LEASE_GIVE_BACK_MS,
+                         json_pack("{s:{s:n}}", "spec", "holderIdentity"), LEASE_GIVE_BACK_MS,
                          on_given_back, lease, &err);
     lease->keeper->leading = false;
     if (!lease->call)

@@ -20,11 +20,11 @@ struct kube_lease {
     void (*on_leading)(struct kube_lease *lease); /* from now on; may be NULL */
 
     struct timer timer; /* private, as all here */
+    struct timer yield; /* runs while leading */
     struct kube_call *call;
-    json_t *seen;       /* the Lease's spec as it was last seen to change */
-    int64_t seen_ms;    /* when, monotonic */
-    int64_t asked_ms;   /* when the call under way was sent */
-    int64_t renewed_ms; /* when a renewal of ours that succeeded was sent */
+    json_t *seen;     /* the Lease's spec as it was last seen to change */
+    int64_t seen_ms;  /* when, monotonic */
+    int64_t asked_ms; /* when the call under way was sent */
     uint64_t transitions;
     void (*on_closed)(struct kube_lease *lease);
 };

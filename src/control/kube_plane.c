@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 
-enum { RENEWAL_MS = 60000 };
+enum { RENEWAL_MS = 60000, OWNER_RETRY_MS = 1000 };
 
 #define PLANE_OF(pointer, member)                                                                  \
     ((struct kube_plane *)(void *)((char *)(pointer)-offsetof(struct kube_plane, member)))
@@ -36,16 +36,31 @@ static void on_renewal(struct timer *timer)
     timer_start(plane->env->timers, timer, RENEWAL_MS, on_renewal);
 }
 
+static void on_owner(const struct kube_answer *answer, const struct err *reason, void *arg);
+
+static void ask_owner(struct timer *timer)
+{
+    struct kube_plane *plane = PLANE_OF(timer, retry);
+    struct err err = {0};
+    plane->owner_call = kube_request(plane->client, "GET", KEEPER_OWNER_PATH, NULL, NULL,
+                                     KEEPER_CALL_MS, on_owner, plane, &err);
+    if (!plane->owner_call)
+        timer_start(plane->env->timers, &plane->retry, OWNER_RETRY_MS, ask_owner);
+}
+
 /* Owner first, so that whatever is made belongs to it. */
 static void on_owner(const struct kube_answer *answer, const struct err *reason, void *arg)
 {
     struct kube_plane *plane = arg;
     struct err err = {0};
     plane->owner_call = NULL;
-    if (reason->code != ERR_OK) {
-        LOG_LIMITED(LOG_LEVEL_WARN, 2, "api_server", F_ERR(reason));
-        plane->owner_call = kube_request(plane->client, "GET", KEEPER_OWNER_PATH, NULL, NULL,
-                                         KEEPER_CALL_MS, on_owner, plane, &err);
+    if (reason->code != ERR_OK)
+        err = *reason;
+    else if (answer->status == 429 || answer->status >= 500)
+        err_set(&err, ERR_RPC_STATUS, "the API server answered %d", answer->status);
+    if (err.code != ERR_OK) {
+        LOG_LIMITED(LOG_LEVEL_WARN, 2, "api_server", F_ERR(&err));
+        timer_start(plane->env->timers, &plane->retry, OWNER_RETRY_MS, ask_owner);
         return;
     }
     kube_keeper_set_owner(&plane->keeper, answer);
@@ -113,6 +128,7 @@ enum err_code kube_plane_start(struct kube_plane *plane, struct err *err)
     plane->keeper = (struct kube_keeper){.client = plane->client, .ns = plane->ns};
     plane->authority =
         (struct kube_authority){.keeper = &plane->keeper,
+                                .timers = timers,
                                 .secret = config->ca_secret ? config->ca_secret : "handfast-ca",
                                 .foreign = config->ca_secret != NULL,
                                 .state = plane->state,
@@ -197,6 +213,7 @@ void kube_plane_close(struct kube_plane *plane, void (*on_closed)(struct kube_pl
 {
     plane->on_closed = on_closed;
     timer_stop(plane->env->timers, &plane->renewal);
+    timer_stop(plane->env->timers, &plane->retry);
     if (plane->owner_call)
         kube_call_cancel(plane->owner_call);
     plane->owner_call = NULL;

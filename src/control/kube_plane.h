@@ -38,7 +38,7 @@ struct kube_plane {
     struct kube_status status;
     struct cluster cluster;
     struct kube_source source;
-    struct timer renewal;
+    struct timer renewal, retry;
     bool serving;
     void (*on_closed)(struct kube_plane *plane);
 };

@@ -201,7 +201,10 @@ static void on_answer(const struct kube_answer *answer, const struct err *reason
     struct proof proof = {.until_ms = clock_now_ms() + REVIEW_KEEP_S * 1000};
     struct err err = *reason;
     char said[200];
-    if (err.code == ERR_OK && answer->status != 201 && answer->status != 200)
+    if (err.code == ERR_OK && (answer->status == 201 || answer->status == 200) &&
+        !json_is_object(json_object_get(answer->body, "status")))
+        err_set(&err, ERR_TIMEOUT, "the API server's answer to a TokenReview is none");
+    else if (err.code == ERR_OK && answer->status != 201 && answer->status != 200)
         err_set(&err, ERR_TIMEOUT, "the API server answered a TokenReview with %d: %s",
                 answer->status, kube_status_message(answer->body, said, sizeof said));
     else if (err.code != ERR_OK && err.code != ERR_CANCELLED)
@@ -261,7 +264,9 @@ static void check(struct authenticator *self, struct authenticator_request *requ
     size_t len = 0;
     const char *token = bearer(request, &len);
     enum err_code code = ERR_OK;
-    if (!token)
+    if (reviews->closed)
+        code = err_set(&err, ERR_CANCELLED, "the control plane ends");
+    else if (!token)
         code = err_set(&err, ERR_TOKEN_MISSING, "there is no bearer token");
     else if (len > TOKEN_MAX || !is_jwt_text(token, len))
         code = err_set(&err, ERR_TOKEN_MALFORMED, "the token is not a JWT of at most %d bytes",
@@ -290,6 +295,7 @@ void kube_reviews_init(struct kube_reviews *reviews)
 
 void kube_reviews_deinit(struct kube_reviews *reviews)
 {
+    reviews->closed = true;
     while (reviews->asking) {
         struct review *review = reviews->asking;
         struct authenticator_request *request = review->request;

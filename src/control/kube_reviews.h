@@ -32,11 +32,13 @@ struct kube_reviews {
     struct map known; /* private, as all here: SHA-256 of a token -> what it proved */
     struct review *asking;
     unsigned asking_count;
+    bool closed;
     uint64_t asked, hits, failed; /* for the metrics */
 };
 
 void kube_reviews_init(struct kube_reviews *reviews);
-/* Answers what is still open with ERR_CANCELLED. */
+/* Answers what is still open with ERR_CANCELLED, and whatever is asked later: ports close after
+ * the client has. */
 void kube_reviews_deinit(struct kube_reviews *reviews);
 
 #endif

@@ -15,6 +15,7 @@ struct status_entry {
     char *path;   /* of the object's status */
     json_t *want; /* {status, reason, message, observedGeneration}; NULL: no verdict yet */
     json_t *have; /* the same, and lastTransitionTime, as the object carries it; NULL: none */
+    json_t *sent; /* what the call writes */
 };
 
 static void on_retry(struct timer *timer);
@@ -38,6 +39,7 @@ static void entry_free(struct status_entry *entry)
         kube_call_cancel(entry->call);
     json_decref(entry->want);
     json_decref(entry->have);
+    json_decref(entry->sent);
     free(entry->path);
     free(entry);
 }
@@ -82,19 +84,30 @@ static bool says_the_same(const json_t *want, const json_t *have)
                json_integer_value(json_object_get(have, "observedGeneration"));
 }
 
+static void look_again(struct kube_status *status, int64_t delay_ms)
+{
+    if (!status->retry.slot)
+        timer_start(status->timers, &status->retry, delay_ms, on_retry);
+}
+
 static void on_written(const struct kube_answer *answer, const struct err *err, void *arg)
 {
     struct status_entry *entry = arg;
     struct kube_status *status = entry->status;
     entry->call = NULL;
     status->calls--;
-    /* 404: the object has gone meanwhile. */
-    if (!(err->code == ERR_OK && answer->status == 404) &&
-        kube_keeper_result(status->keeper, answer, err, entry->path) != ERR_OK &&
-        !status->retry.slot)
-        timer_start(status->timers, &status->retry, STATUS_RETRY_MS, on_retry);
-    else if (!status->retry.slot)
-        timer_start(status->timers, &status->retry, 0, on_retry); /* for those that had no turn */
+    /* 404: the object has gone meanwhile, or its kind has no status; not to be tried again either.
+     */
+    if ((err->code == ERR_OK && answer->status == 404) ||
+        kube_keeper_result(status->keeper, answer, err, entry->path) == ERR_OK) {
+        json_decref(entry->have); /* now, not by the watch, or it would be written again */
+        entry->have = json_incref(entry->sent);
+        look_again(status, 0); /* for those that had no turn */
+    } else {
+        look_again(status, STATUS_RETRY_MS);
+    }
+    json_decref(entry->sent);
+    entry->sent = NULL;
 }
 
 /* True when there was something to write and no room for it. */
@@ -116,19 +129,31 @@ static bool keep(struct status_entry *entry)
                         json_string(turned || !*since ? clock_format(clock_wall_s(), now) : since));
     entry->call =
         kube_request(status->keeper->client, "PATCH", entry->path, "application/merge-patch+json",
-                     json_pack("{s:{s:[o]}}", "status", "conditions", condition), KEEPER_CALL_MS,
+                     json_pack("{s:{s:[O]}}", "status", "conditions", condition), KEEPER_CALL_MS,
                      on_written, entry, &err);
-    if (entry->call)
+    if (entry->call) {
         status->calls++;
-    return entry->call == NULL;
+        entry->sent = json_incref(condition);
+    } else {
+        look_again(status, STATUS_RETRY_MS);
+    }
+    json_decref(condition);
+    return false;
 }
 
 void kube_status_check(struct kube_status *status)
 {
-    size_t at = 0;
-    for (struct map_entry *slot; (slot = map_next(&status->entries, &at));) {
-        if (keep(slot->value) && status->calls >= STATUS_CALLS_MAX)
+    struct map_entry *slot;
+    for (size_t left = status->entries.count; left > 0; left--) {
+        size_t at = status->turn;
+        if (!(slot = map_next(&status->entries, &status->turn))) {
+            at = status->turn = 0;
+            slot = map_next(&status->entries, &status->turn);
+        }
+        if (keep(slot->value)) {
+            status->turn = at; /* the next time it is the first */
             return;
+        }
     }
 }
 
@@ -167,8 +192,10 @@ void kube_status_gone(struct kube_status *status, enum cluster_kind kind, const 
         plural(kind) ? map_remove_str(&status->entries, key_of(kind, key, text)) : NULL;
     if (!entry)
         return;
-    if (entry->call)
+    if (entry->call) {
         status->calls--;
+        look_again(status, 0);
+    }
     entry_free(entry);
 }
 

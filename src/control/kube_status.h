@@ -16,7 +16,8 @@ struct kube_status {
 
     struct map entries; /* private, as all here: "kind/namespace/name" -> a `struct status_entry` */
     unsigned calls;
-    bool closing;
+    size_t turn; /* where in `entries` to go on: one that fails again and again must not be in the
+                  * way of others */
     struct timer retry;
 };
 

@@ -50,16 +50,51 @@ static void retry_later(struct kube_trust *trust)
         timer_start(trust->timers, &trust->retry, TRUST_RETRY_MS, on_retry);
 }
 
+/* Forgets a namespace that asks for nothing and holds nothing. */
+static void settle(struct trust_place *place)
+{
+    if (place->wanted || place->held || place->call)
+        return;
+    map_remove_str(&place->trust->namespaces, place->ns);
+    place_free(place);
+}
+
+/* Copies what a ConfigMap says. */
+static void note_held(struct trust_place *place, const json_t *object)
+{
+    const json_t *value = json_object_get(json_object_get(object, "data"), TRUST_KEY);
+    free(place->held);
+    place->held = NULL;
+    bool small = json_is_string(value) && json_string_length(value) <= TRUST_MAX;
+    if (object)
+        place->held = strdup(small ? json_string_value(value) : "");
+}
+
+static bool is_due(const struct trust_place *place)
+{
+    const struct kube_trust *trust = place->trust;
+    return trust->keeper->leading && trust->pem && place->wanted && !place->call &&
+           !(place->held && strcmp(place->held, trust->pem) == 0);
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static void on_applied(const struct kube_answer *answer, const struct err *err, void *arg)
 {
     struct trust_place *place = arg;
     char what[KEEPER_NAME_MAX];
+    struct kube_trust *trust = place->trust;
     place->call = NULL;
+    trust->calls--;
     snprintf(what, sizeof what, "the trust ConfigMap of %s", place->ns);
-    if (kube_keeper_result(place->trust->keeper, answer, err, what) != ERR_OK)
-        retry_later(place->trust);
+    if (kube_keeper_result(trust->keeper, answer, err, what) == ERR_OK)
+        note_held(place, answer->body);
+    /* It failed, or there was a new bundle meanwhile, or the server made something else of it. */
+    if (is_due(place))
+        retry_later(trust);
+    else if (trust->waiting && !trust->retry.slot)
+        timer_start(trust->timers, &trust->retry, 0, on_retry);
+    settle(place);
 }
 
 static void keep(struct trust_place *place)
@@ -67,24 +102,41 @@ static void keep(struct trust_place *place)
     struct kube_trust *trust = place->trust;
     char path[KEEPER_NAME_MAX * 2];
     struct err err = {0};
-    if (!trust->keeper->leading || !trust->pem || !place->wanted || place->call ||
-        (place->held && strcmp(place->held, trust->pem) == 0))
+    if (!is_due(place))
         return;
+    if (trust->calls >= TRUST_CALLS_MAX) {
+        trust->waiting = true;
+        return;
+    }
     json_t *object =
         kube_keeper_object(trust->keeper, "v1", "ConfigMap", place->ns, TRUST_CONFIG_MAP);
-    if (object)
-        json_object_set_new(object, "data", json_pack("{s:s}", TRUST_KEY, trust->pem));
+    if (object &&
+        json_object_set_new(object, "data", json_pack("{s:s}", TRUST_KEY, trust->pem)) < 0) {
+        json_decref(object); /* applied without data it would take the bundle away */
+        object = NULL;
+    }
     snprintf(path, sizeof path, "/api/v1/namespaces/%s/configmaps/" TRUST_CONFIG_MAP, place->ns);
     place->call = kube_keeper_apply(trust->keeper, path, object, on_applied, place, &err);
-    if (!place->call)
+    if (place->call)
+        trust->calls++;
+    else
         retry_later(trust);
 }
 
 void kube_trust_check(struct kube_trust *trust)
 {
-    size_t at = 0;
-    for (struct map_entry *entry; (entry = map_next(&trust->namespaces, &at));)
+    struct map_entry *entry;
+    trust->waiting = false;
+    for (size_t left = trust->namespaces.count; left > 0 && !trust->waiting; left--) {
+        size_t at = trust->turn;
+        if (!(entry = map_next(&trust->namespaces, &trust->turn))) {
+            at = trust->turn = 0;
+            entry = map_next(&trust->namespaces, &trust->turn);
+        }
         keep(entry->value);
+        if (trust->waiting)
+            trust->turn = at; /* the next time it is the first */
+    }
 }
 
 static void on_retry(struct timer *timer)
@@ -116,14 +168,17 @@ static void on_space(const char *key, json_t *object, void *arg)
         return;
     place->wanted = !phase || strcmp(phase, "Terminating") != 0;
     keep(place);
+    settle(place);
 }
 
 static void on_space_gone(const char *key, void *arg)
 {
     struct kube_trust *trust = arg;
     struct trust_place *place = map_get_str(&trust->namespaces, key);
-    if (place && strcmp(key, trust->keeper->ns) != 0)
-        place->wanted = false; /* its ConfigMap may stay: pods that are there still mount it */
+    if (!place || strcmp(key, trust->keeper->ns) == 0)
+        return;
+    place->wanted = false; /* its ConfigMap may stay: pods that are there still mount it */
+    settle(place);
 }
 
 /* "namespace/name" -> the place of that namespace. */
@@ -137,12 +192,9 @@ static struct trust_place *place_of_map(struct kube_trust *trust, const char *ke
 static void on_map(const char *key, json_t *object, void *arg)
 {
     struct trust_place *place = place_of_map(arg, key);
-    const json_t *data = json_object_get(object, "data");
-    const char *pem = json_string_value(json_object_get(data, TRUST_KEY));
     if (!place)
         return;
-    free(place->held);
-    place->held = pem ? strdup(pem) : NULL;
+    note_held(place, object);
     keep(place);
 }
 
@@ -151,9 +203,9 @@ static void on_map_gone(const char *key, void *arg)
     struct trust_place *place = place_of_map(arg, key);
     if (!place)
         return;
-    free(place->held);
-    place->held = NULL;
+    note_held(place, NULL);
     keep(place);
+    settle(place);
 }
 
 static void on_synced(void *arg)

@@ -10,7 +10,11 @@
 #define TRUST_CONFIG_MAP "handfast-ca-root-cert"
 #define TRUST_KEY "root-cert.pem"
 
-enum { TRUST_RETRY_MS = 5000 };
+enum {
+    TRUST_RETRY_MS = 5000,
+    TRUST_CALLS_MAX = 16, /* writes at once: the Lease shares the connection */
+    TRUST_MAX = 64 << 10, /* bytes of a bundle that is looked at */
+};
 
 struct kube_trust {
     struct kube_keeper *keeper; /* borrowed, as `timers` */
@@ -20,6 +24,9 @@ struct kube_trust {
     struct map namespaces; /* that are to have it: name -> a `struct trust_place` */
     struct kube_reflector *spaces, *maps;
     struct timer retry;
+    unsigned calls;
+    size_t turn;  /* where to go on: those that fail must not be in the way of others */
+    bool waiting; /* somebody had no turn */
 };
 
 enum err_code kube_trust_start(struct kube_trust *trust, struct err *err);

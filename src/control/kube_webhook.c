@@ -24,6 +24,20 @@ static void look_again(struct kube_webhook *webhook, int64_t delay_ms)
     timer_start(webhook->timers, &webhook->timer, delay_ms, on_timer);
 }
 
+/* Not again so soon: what was written may be in nobody's interest but ours (an authority that is
+ * about to end gives certificates that are to be renewed at once, another controller puts its own
+ * back). Marks the attempt. */
+static bool may_write(struct kube_webhook *webhook, int64_t *last_ms)
+{
+    int64_t now_ms = clock_now_ms();
+    if (*last_ms && now_ms - *last_ms < WEBHOOK_RETRY_MS) {
+        look_again(webhook, *last_ms + WEBHOOK_RETRY_MS - now_ms);
+        return false;
+    }
+    *last_ms = now_ms;
+    return true;
+}
+
 /* --- the certificate -------------------------------------------------------------------------- */
 
 static void on_secret_written(const struct kube_answer *answer, const struct err *err, void *arg)
@@ -58,11 +72,12 @@ static json_t *make_secret(struct kube_webhook *webhook, struct err *err)
                                           WEBHOOK_SECRET)
                      : NULL;
     }
-    if (secret) {
-        json_object_set_new(secret, "type", json_string("kubernetes.io/tls"));
-        json_object_set_new(
-            secret, "data",
-            json_pack("{s:s, s:s, s:s}", "tls.crt", chain64, "tls.key", key64, "ca.crt", root64));
+    if (secret && (json_object_set_new(secret, "type", json_string("kubernetes.io/tls")) < 0 ||
+                   json_object_set_new(secret, "data",
+                                       json_pack("{s:s, s:s, s:s}", "tls.crt", chain64, "tls.key",
+                                                 key64, "ca.crt", root64)) < 0)) {
+        json_decref(secret);
+        secret = NULL;
     }
     if (key_pem)
         explicit_bzero(key_pem, strlen(key_pem));
@@ -87,7 +102,7 @@ static void check_secret(struct kube_webhook *webhook)
     bool good = root64 && webhook->secret_root && strcmp(root64, webhook->secret_root) == 0 &&
                 clock_wall_s() < webhook->renew_at_s;
     free(root64);
-    if (good)
+    if (good || !may_write(webhook, &webhook->secret_ms))
         return;
     snprintf(path, sizeof path, "/api/v1/namespaces/%s/secrets/" WEBHOOK_SECRET,
              webhook->keeper->ns);
@@ -163,12 +178,16 @@ static void check_hook(struct kube_webhook *webhook)
         const char *now = json_string_value(json_object_get(config, "caBundle"));
         if (now && strcmp(now, webhook->secret_root) == 0)
             continue;
+        /* Entries may have moved since. */
+        json_array_append_new(patch, json_pack("{s:s, s:o, s:O}", "op", "test", "path",
+                                               json_sprintf("/webhooks/%zu/name", index), "value",
+                                               json_object_get(entry, "name")));
         json_array_append_new(patch,
                               json_pack("{s:s, s:o, s:s}", "op", "add", "path",
                                         json_sprintf("/webhooks/%zu/clientConfig/caBundle", index),
                                         "value", webhook->secret_root));
     }
-    if (json_array_size(patch) > 0)
+    if (json_array_size(patch) > 0 && may_write(webhook, &webhook->hook_ms))
         webhook->hook_call = kube_request(
             webhook->keeper->client, "PATCH",
             "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/" WEBHOOK_NAME,

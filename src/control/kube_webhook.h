@@ -24,7 +24,8 @@ struct kube_webhook {
     bool secrets_synced;
     char *secret_root; /* ca.crt of the Secret as it is, base64; NULL: there is none */
     int64_t renew_at_s;
-    json_t *hook; /* the webhook configuration as it is */
+    int64_t secret_ms, hook_ms; /* when each was written last, monotonic; 0: not yet */
+    json_t *hook;               /* the webhook configuration as it is */
     struct timer timer;
 };
 

@@ -125,7 +125,7 @@ static void answer(struct apiserver_stream *stream)
 {
     struct apiserver *server = stream->conn->server;
     const struct step *step = NULL;
-    char line[sizeof stream->line];
+    char line[APISERVER_LINE_MAX];
     snprintf(line, sizeof line, "%.10s %.2000s", stream->method, stream->path);
     memcpy(stream->line, line, sizeof line);
     server->requests++;
@@ -135,7 +135,7 @@ static void answer(struct apiserver_stream *stream)
     memcpy(server->last_client, stream->conn->client, sizeof server->last_client);
     server->last_body_len = stream->body_len;
     snprintf(server->last_body, sizeof server->last_body, "%.*s",
-             (int)(stream->body_len < 4000 ? stream->body_len : 4000),
+             (int)(stream->body_len < 16000 ? stream->body_len : 16000),
              stream->body ? stream->body : "");
     if (server->answer) {
         step = server->answer(server, stream->line);
@@ -417,6 +417,28 @@ void apiserver_say(struct apiserver *server, const char *text, size_t len, bool 
     stream->more = !last;
     nghttp2_session_resume_data(stream->conn->h2, stream->id);
     serve(stream->conn);
+}
+
+unsigned apiserver_tell(struct apiserver *server, const char *part, const char *other,
+                        const char *text)
+{
+    unsigned told = 0;
+    for (int i = 0; i < APISERVER_STREAMS; i++) {
+        struct apiserver_stream *stream = &server->streams[i];
+        if (!stream->id || !stream->step || !stream->more || !strstr(stream->line, part) ||
+            !strstr(stream->line, other))
+            continue;
+        append(stream, text, strlen(text));
+        nghttp2_session_resume_data(stream->conn->h2, stream->id);
+        told++;
+    }
+    return told;
+}
+
+void apiserver_serve(struct apiserver *server)
+{
+    for (struct apiserver_conn *conn = server->conns; conn; conn = conn->next)
+        serve(conn);
 }
 
 void apiserver_babble(struct apiserver *server, const void *bytes, size_t len)

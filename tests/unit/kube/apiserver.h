@@ -74,7 +74,7 @@ struct apiserver {
     bool deaf;    /* ... or taken and never answered, not even by TLS */
     struct apiserver_stream streams[APISERVER_STREAMS];
     char last_line[APISERVER_LINE_MAX], last_authorization[4096], last_client[64];
-    char last_content_type[80], last_body[4096];
+    char last_content_type[80], last_body[16384];
     size_t last_body_len;
     /* When set, answers instead of the script. */
     const struct step *(*answer)(struct apiserver *server, const char *line);
@@ -92,6 +92,12 @@ void apiserver_script(struct apiserver *server, const struct step *script, size_
 struct apiserver_stream *apiserver_open(struct apiserver *server);
 /* Goes on with an answer, and ends it. */
 void apiserver_say(struct apiserver *server, const char *text, size_t len, bool last);
+/* Goes on with the answers to all requests that have both parts in their "METHOD path"; from inside
+ * `answer`, too. Returns how many there are. */
+unsigned apiserver_tell(struct apiserver *server, const char *part, const char *other,
+                        const char *text);
+/* Sends what there is to send; not from inside `answer`, after which it happens anyway. */
+void apiserver_serve(struct apiserver *server);
 /* Sends bytes that are no HTTP/2 of ours on the newest connection. */
 void apiserver_babble(struct apiserver *server, const void *bytes, size_t len);
 /* Ends all connections with a reset. */
