@@ -8,7 +8,7 @@ import os
 import subprocess
 import tarfile
 
-from kube import FOREIGN, HERE, KubeCase, cluster, container, run, wait_for
+from kube import HERE, KubeCase, cluster, container, run, wait_for
 
 CHART = os.path.join(HERE, "..", "..", "helm", "handfast")
 SYSTEM = "handfast-system"
@@ -54,8 +54,8 @@ def uninstall():
 # --- objects -------------------------------------------------------------------------------------------------------------
 
 
-def server(*probes, **spec):
-    """A container that runs apps.py serve; ready when its HTTP answers, or by the probes given."""
+def server(**spec):
+    """A container that runs apps.py serve; ready when its HTTP answers, unless `spec` says otherwise."""
     ready = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
     return container("app", *APPS, "serve", ports=[{"name": "http", "containerPort": 8080}], **{"readinessProbe": ready, **spec})
 

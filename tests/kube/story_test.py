@@ -81,7 +81,7 @@ class Meshed(MeshCase):
             self.wait_for(f"the {name} is let in", lambda: self.fetch(url, pod=f"deploy/{name}")[0] == 0, 5)
         self.kube.apply(policy("AuthorizationPolicy", "web", selector={"matchLabels": {"app": "web"}},
                                rules=[{"from": [{"source": {"principals": [principal]}}]}]))
-        time.sleep(1)  # not a wait for the best: a second is what is promised
+        time.sleep(1)  # what is promised
         self.assertNotEqual(self.fetch(url, pod="deploy/stranger")[0], 0)
         self.assertEqual(self.fetch(url)[0], 0)
         name = next(each["metadata"]["name"] for each in self.pods("web") if each["status"]["podIP"] == self.address)
