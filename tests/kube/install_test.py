@@ -1,0 +1,184 @@
+"""The release itself: what it may do, what its API takes, whom its control plane believes, and that it goes without a trace."""
+import re
+
+from kube import KubeCase, main, pod
+from mesh import APPS, SYSTEM, MeshCase, account, client, install, policy, uninstall
+
+SELECTOR = {"matchLabels": {"app": "web"}}
+
+
+def source(**fields):
+    return {"rules": [{"from": [{"source": fields}]}]}
+
+
+def operation(**fields):
+    return {"rules": [{"to": [{"operation": fields}]}]}
+
+
+def when(**fields):
+    return {"rules": [{"when": [fields]}]}
+
+
+class Resources(MeshCase):
+    taken = [
+        ("AuthorizationPolicy", {}),
+        ("AuthorizationPolicy", {"action": "DENY", "rules": [{}]}),
+        ("AuthorizationPolicy", {"selector": SELECTOR, **source(principals=["cluster.local/ns/a/sa/b"], namespaces=["a"])}),
+        ("AuthorizationPolicy", source(serviceAccounts=["a/b"], ipBlocks=["10.0.0.0/8"])),
+        ("AuthorizationPolicy", source(notPrincipals=["*"])),
+        ("AuthorizationPolicy", operation(ports=["1", "8080", "65535"])),
+        ("AuthorizationPolicy", when(key="source.namespace", notValues=["a*"])),
+        ("PeerAuthentication", {}),
+        ("PeerAuthentication", {"mtls": {"mode": "STRICT"}}),
+        ("PeerAuthentication", {"selector": SELECTOR, "mtls": {"mode": "DISABLE"}, "portLevelMtls": {"8080": {"mode": "PERMISSIVE"}}}),
+    ]
+    refused = [
+        ("AuthorizationPolicy", {"action": "AUDIT"}, "Unsupported value"),
+        ("AuthorizationPolicy", {"action": "allow"}, "Unsupported value"),
+        ("AuthorizationPolicy", {"rulez": []}, "unknown field"),
+        ("AuthorizationPolicy", {"rules": [{"from": []}]}, "at least 1"),
+        ("AuthorizationPolicy", {"rules": [{"from": [{}]}]}, "source"),
+        ("AuthorizationPolicy", source(), "at least 1"),
+        ("AuthorizationPolicy", source(principals=[]), "at least 1"),
+        ("AuthorizationPolicy", source(principals="a"), "array"),
+        ("AuthorizationPolicy", source(requestPrincipals=["*"]), "does not read"),
+        ("AuthorizationPolicy", source(serviceAccounts=["b"], namespaces=["a"]), "cannot be combined"),
+        ("AuthorizationPolicy", operation(ports=["0"]), "should match"),
+        ("AuthorizationPolicy", operation(ports=["65536"]), "should match"),
+        ("AuthorizationPolicy", operation(ports=["http"]), "should match"),
+        ("AuthorizationPolicy", operation(ports=[8080]), "must be of type string"),
+        ("AuthorizationPolicy", operation(methods=["GET"]), "does not read"),
+        ("AuthorizationPolicy", operation(paths=["/"], ports=["80"]), "does not read"),
+        ("AuthorizationPolicy", when(key="request.headers[x]", values=["a"]), "Unsupported value"),
+        ("AuthorizationPolicy", when(key="source.ip"), "values or notValues"),
+        ("AuthorizationPolicy", {"selector": {"matchLabels": {"app": "w*"}}}, "without wildcards"),
+        ("AuthorizationPolicy", {"selector": {}}, "matchLabels"),
+        ("PeerAuthentication", {"mtls": {"mode": "strict"}}, "Unsupported value"),
+        ("PeerAuthentication", {"mtls": "STRICT"}, "mtls"),
+        ("PeerAuthentication", {"portLevelMtls": {"8080": {"mode": "STRICT"}}}, "needs a selector"),
+        ("PeerAuthentication", {"selector": SELECTOR, "portLevelMtls": {"http": {"mode": "STRICT"}}}, "1 to 65535"),
+        ("PeerAuthentication", {"selector": SELECTOR, "portLevelMtls": {"70000": {"mode": "STRICT"}}}, "1 to 65535"),
+    ]
+
+    def test_the_server_takes_what_is_right(self):
+        self.kube.apply(*(policy(kind, f"right-{number}", **spec) for number, (kind, spec) in enumerate(self.taken)))
+        for kind in "authorizationpolicies", "peerauthentications":
+            self.wait_for(f"all {kind} have a status", lambda: all(
+                each.get("status", {}).get("conditions") for each in self.kube.get(f"{kind}.handfast.io")["items"]), 10)
+
+    def test_the_server_refuses_what_is_wrong_and_says_why(self):
+        for kind, spec, because in self.refused:
+            with self.subTest(kind=kind, spec=spec):
+                self.assertIn(because, self.kube.refused(policy(kind, "wrong", **spec)))
+
+
+class Permissions(KubeCase):
+    # Everybody has these: what system:authenticated may do.
+    anyones = re.compile(r"self.*reviews\.|^\[/|^ ")
+
+    mesh = {"pods": "list watch", "services": "list watch", "namespaces": "list watch", "endpointslices.discovery.k8s.io": "list watch",
+            "authorizationpolicies.handfast.io": "list watch", "peerauthentications.handfast.io": "list watch",
+            "authorizationpolicies.handfast.io/status": "patch", "peerauthentications.handfast.io/status": "patch",
+            "tokenreviews.authentication.k8s.io": "create", "configmaps": "create", "configmaps handfast-ca-root-cert": "list watch patch",
+            "mutatingwebhookconfigurations.admissionregistration.k8s.io handfast-injector": "list watch patch",
+            "clusterroles.rbac.authorization.k8s.io handfast-control": "get"}
+    own = {"secrets": "create", "secrets handfast-ca": "list watch update patch", "secrets handfast-injector-tls": "list watch update patch",
+           "leases.coordination.k8s.io": "create", "leases.coordination.k8s.io handfast-control": "get update patch"}
+
+    @classmethod
+    def setUpClass(cls):
+        install()
+        super().setUpClass()
+
+    def may(self, name, namespace):
+        """What kubectl auth can-i --list says: "resource [name]" -> verbs, less what anybody may."""
+        said = self.kube.kubectl("auth", "can-i", "--list", "--no-headers", f"--as=system:serviceaccount:{SYSTEM}:{name}", namespace=namespace)
+        found = {}
+        for line in said.splitlines():
+            if not self.anyones.search(line):
+                resource, _, names, verbs = re.match(r"(\S+)\s+(\[.*?\])\s+\[(.*?)\]\s+\[(.*?)\]$", line).groups()
+                found[f"{resource} {names}".strip()] = verbs
+        return found
+
+    def test_the_control_plane_may_do_no_more_than_it_does(self):
+        self.assertEqual(self.may("handfast-control", "default"), self.mesh)
+        self.assertEqual(self.may("handfast-control", SYSTEM), {**self.mesh, **self.own})
+
+    def test_the_injector_may_read_its_own_certificate_and_nothing_else(self):
+        self.assertEqual(self.may("handfast-injector", "default"), {})
+        self.assertEqual(self.may("handfast-injector", SYSTEM), {"secrets handfast-injector-tls": "list watch"})
+
+
+class Tokens(MeshCase):
+    """A gRPC client that is not ours asks for a certificate. A token that is believed leads to the next question: what is asked for."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.kube.apply(account("holder"), cls.holder("holder"))
+        cls.kube.wait("condition=Ready", "pod/holder")
+
+    @staticmethod
+    def holder(name):
+        """A pod without a sidecar that has the trust bundle and tokens for two audiences."""
+        tokens = [{"serviceAccountToken": {"audience": audience, "path": audience}} for audience in ("handfast", "somebody-else")]
+        mounts = [{"name": "trust", "mountPath": "/trust"}, {"name": "tokens", "mountPath": "/tokens"}]
+        return pod(name, client(volumeMounts=mounts), labels={"handfast.io/inject": "false"}, serviceAccountName="holder",
+                   volumes=[{"name": "trust", "configMap": {"name": "handfast-ca-root-cert"}},
+                            {"name": "tokens", "projected": {"sources": tokens}}])
+
+    def token(self, audience, pod="holder"):
+        return self.kube.exec(pod, "cat", f"/tokens/{audience}")
+
+    def ask(self, token):
+        host = f"handfast-control.{SYSTEM}.svc"
+        return self.kube.kubectl("exec", "-i", "holder", "--", *APPS, "grpc", f"{host}:15012", "/trust/root-cert.pem", host, input=token)
+
+    def test_a_token_of_a_pod_that_is_there_is_believed(self):
+        self.assertTrue(self.ask(self.token("handfast")).startswith("INVALID_ARGUMENT"))  # an empty request for a certificate
+
+    def test_a_token_for_another_audience_is_not(self):
+        self.assertIn("UNAUTHENTICATED", self.ask(self.token("somebody-else")))
+
+    def test_a_token_of_nobody_is_not(self):
+        for token in "", "x", "a.b.c":
+            self.assertIn("UNAUTHENTICATED", self.ask(token))
+
+    def test_a_token_of_a_pod_that_was_deleted_is_not(self):
+        self.kube.apply(self.holder("gone"))
+        self.kube.wait("condition=Ready", "pod/gone")
+        token = self.token("handfast", "gone")
+        self.kube.kubectl("delete", "pod", "gone", "--wait=true")
+        self.assertIn("UNAUTHENTICATED", self.ask(token))
+
+
+class Uninstalling(MeshCase):
+    KINDS = "configmaps,secrets,leases,serviceaccounts,roles,rolebindings,deployments,services,poddisruptionbudgets,pods,networkpolicies"
+    CLUSTER_KINDS = "clusterroles,clusterrolebindings,customresourcedefinitions,mutatingwebhookconfigurations"
+
+    def ours(self):
+        items = self.kube.get(self.KINDS, "--all-namespaces")["items"] + self.kube.get(self.CLUSTER_KINDS)["items"]
+        return [f"{each['kind']} {each['metadata'].get('namespace', '')}/{each['metadata']['name']}" for each in items
+                if "handfast" in each["metadata"]["name"]]
+
+    def test_uninstall_leaves_nothing_behind(self):
+        before = self.ours()
+        for name in f"ConfigMap {self.namespace}/handfast-ca-root-cert", f"Secret {SYSTEM}/handfast-ca", f"Lease {SYSTEM}/handfast-control":
+            self.assertIn(name, before)
+        self.kube.apply(policy("PeerAuthentication", "default", mtls={"mode": "STRICT"}))
+        uninstall()
+        try:
+            self.wait_for("nothing is left", lambda: not self.ours(), 60, 1)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.ours()}") from None
+        self.kube.apply(pod("plain"))  # nothing stands in the way of pods where the label is still
+        self.kube.wait("condition=Ready", "pod/plain")
+        self.assertEqual(len(self.kube.get("pod", "plain")["spec"]["containers"]), 1)
+
+
+def tearDownModule():
+    uninstall()
+
+
+if __name__ == "__main__":
+    main()
