@@ -251,7 +251,6 @@ static void renewal_counts_from_when_it_was_asked_for(void)
 {
     start();
     first_start(&one, "one");
-    int64_t due_ms = one.lease.yield.due_ms;
     /* The write is answered after 7 s: too late. */
     timer_start(&bed.timers, &one.lease.timer, 0, one.lease.timer.on_due);
     unsigned writes = shelf.writes;
@@ -266,7 +265,7 @@ static void renewal_counts_from_when_it_was_asked_for(void)
     next(&one);
     CU_ASSERT_TRUE(one.keeper.leading);
     CU_ASSERT_EQUAL(one.led, 2);
-    CU_ASSERT_TRUE(one.lease.yield.due_ms > due_ms);
+    CU_ASSERT_TRUE(one.lease.yield.slot);
     replica_stop(&one);
     stop();
 }
