@@ -340,6 +340,7 @@ enum err_code control_listener_admit(struct rpc_call *call, const struct token_s
         note_refused(listener, &carrier->from, err);
         return code;
     }
+    carrier->refused = false;
     address_add(listener, &carrier->from.ip, -1);
     carriers_remove(&listener->unproven, carrier);
     carriers_add(&listener->proven, carrier);

@@ -40,8 +40,7 @@ enum {
 };
 
 struct quota {
-    struct map
-        callers; /* "namespace/service account" -> struct quota_caller that holds something */
+    struct map callers;  /* "namespace/account" -> struct quota_caller that holds something */
     struct map expected; /* the same -> how many workloads, as a number in the pointer */
     unsigned places;     /* of each kind */
 };
@@ -52,7 +51,7 @@ struct quota_caller {
     unsigned held[QUOTA_KINDS];
     unsigned expected;
     struct xds_delta_budget names;
-    char key[]; /* "namespace/service account" */
+    char key[]; /* "namespace/account" */
 };
 
 /* How many places a process has that may open `files` descriptors. */
