@@ -76,17 +76,15 @@ static void collect_xds(void *arg, struct exposition *text)
     const struct xds_server_stats *stats = xds_server_stats(((struct control_ops *)arg)->xds);
     exposition_gauge(text, "handfast_control_streams", "Proxies' streams now.",
                      (double)stats->streams);
-    counter(text, "handfast_control_xds_refused_total",
-            "Streams refused: there are too many, or the node is not the token's.",
-            stats->streams_refused);
+    by_reason(text, "handfast_control_xds_streams_refused_total",
+              "Streams refused or ended because of what their client sent.",
+              stats->streams_refused);
     counter(text, "handfast_control_streams_opened_total", "Streams opened.",
             stats->streams_opened);
     counter(text, "handfast_control_streams_expired_total",
             "Streams ended because their token did.", stats->streams_expired);
     counter(text, "handfast_control_streams_stalled_total",
             "Streams cut because their proxy did not read.", stats->streams_stalled);
-    counter(text, "handfast_control_streams_bad_total",
-            "Streams ended because of what their client sent.", stats->streams_bad);
     counter(text, "handfast_control_xds_responses_total", "Responses sent.", stats->responses);
     counter(text, "handfast_control_xds_acks_total", "Responses that proxies accepted.",
             stats->acks);

@@ -69,10 +69,7 @@ static void cut_bad(struct stream *stream, const struct err *err)
                  : err->code == ERR_NO_MEMORY ? RPC_RESOURCE_EXHAUSTED
                  : err->code == ERR_QUOTA     ? RPC_RESOURCE_EXHAUSTED
                                               : RPC_INVALID_ARGUMENT;
-    if (err->code == ERR_XDS_NODE)
-        stream->server->stats.streams_refused++;
-    else
-        stream->server->stats.streams_bad++;
+    stream->server->stats.streams_refused[err->code]++;
     LOG_LIMITED(LOG_LEVEL_WARN, 10, "xds_stream_refused", F_STR("namespace", stream->namespace),
                 F_STR("service_account", stream->service_account), F_ERR(err));
     snprintf(text, sizeof text, "%s: %s", err_label(err->code), err->text);
@@ -224,16 +221,21 @@ static void on_expired(struct timer *timer)
 static void on_node_deadline(struct timer *timer)
 {
     struct stream *stream = STREAM_OF(timer, node_deadline);
-    stream->server->stats.streams_bad++;
-    cut(stream, RPC_DEADLINE_EXCEEDED, "no first request came");
+    stream->server->stats.streams_refused[ERR_TIMEOUT]++;
+    cut(stream, RPC_DEADLINE_EXCEEDED, "timeout: no first request came");
 }
 
 static void refuse(struct xds_server *server, struct rpc_call *call, const struct xds_peer *peer,
-                   int status, const char *why)
+                   int status, enum err_code code, const char *why)
 {
-    server->stats.streams_refused++;
-    LOG_LIMITED(LOG_LEVEL_WARN, 10, "xds_stream_refused", F_STR("error", why));
-    rpc_call_finish(call, status, why);
+    char text[RPC_TEXT_MAX];
+    struct err err;
+    err_set(&err, code, "%s", why);
+    server->stats.streams_refused[code]++;
+    LOG_LIMITED(LOG_LEVEL_WARN, 10, "xds_stream_refused", F_STR("namespace", peer->namespace),
+                F_STR("service_account", peer->service_account), F_ERR(&err));
+    snprintf(text, sizeof text, "%s: %s", err_label(code), why);
+    rpc_call_finish(call, status, text);
     if (peer->on_gone)
         peer->on_gone(peer->arg);
 }
@@ -272,18 +274,18 @@ void xds_server_open(struct xds_server *server, struct rpc_call *call, const str
                                                   .on_end = on_end};
     int64_t left_ms = time_left_ms(peer);
     if (server->closing || server->stats.streams >= server->config.streams_max) {
-        refuse(server, call, peer, RPC_RESOURCE_EXHAUSTED, "too many streams");
+        refuse(server, call, peer, RPC_RESOURCE_EXHAUSTED, ERR_BUSY, "too many streams");
         return;
     }
     if (left_ms <= 0) {
-        refuse(server, call, peer, RPC_UNAUTHENTICATED, "token_expired: the token has expired");
+        refuse(server, call, peer, RPC_UNAUTHENTICATED, ERR_TOKEN_EXPIRED, "the token has expired");
         return;
     }
     struct stream *stream = stream_new(server, peer);
     if (!stream || rpc_call_accept(call, NULL, 0, &events, stream) != ERR_OK) {
         if (stream)
             free_stream(stream);
-        refuse(server, call, peer, RPC_RESOURCE_EXHAUSTED, "out of memory");
+        refuse(server, call, peer, RPC_RESOURCE_EXHAUSTED, ERR_NO_MEMORY, "out of memory");
         return;
     }
     stream->call = call;

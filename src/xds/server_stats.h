@@ -11,10 +11,10 @@
 struct xds_server_stats {
     uint64_t streams;         /* now */
     uint64_t streams_opened;  /* since the start */
-    uint64_t streams_refused; /* over the limit, or with a node that is not the token's */
     uint64_t streams_expired; /* ended because the token did */
     uint64_t streams_stalled; /* cut because the client did not read */
-    uint64_t streams_bad;     /* ended because of what the client sent */
+    /* Refused, or ended because of what the client sent or did not send, by reason. */
+    uint64_t streams_refused[ERR_COUNT_];
     uint64_t requests, responses, acks, nacks, unknown_types;
     uint64_t resources_sent, removals_sent, bytes_sent;
     uint64_t resources[XDS_TYPE_COUNT]; /* in the store now */

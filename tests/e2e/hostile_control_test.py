@@ -68,6 +68,9 @@ class HostileControl(MeshCase):
             message += foreign.varint(3 << 3) + foreign.varint(validity_s)
         return foreign.call(self.plane, CREATE_CERTIFICATE, message, token)
 
+    def streams_refused(self, reason):
+        return self.plane.metric("handfast_control_xds_streams_refused_total", reason=reason)
+
     def assert_refused(self, answer, status, reason, metric="handfast_control_certificates_refused_total", before=None):
         self.assertEqual(answer[0], status, answer)
         said = urllib.parse.unquote(answer[1])
@@ -184,9 +187,11 @@ class HostileControl(MeshCase):
         status, said, _ = foreign.call(self.plane, CREATE_CERTIFICATE, b"\x0a\xff\xff\xff", self.good)
         self.assertEqual(status, INVALID_ARGUMENT, said)
         self.assertTrue(said.startswith("xds_malformed"), said)
+        before = self.streams_refused("xds_malformed")
         status, said, _ = foreign.call(self.plane, DELTA, b"\x12\xff\xff\xff", self.good)
         self.assertEqual(status, INVALID_ARGUMENT, said)
         self.assertTrue(said.startswith("xds_malformed"), said)
+        self.assertEqual(self.streams_refused("xds_malformed"), before + 1)
 
     @needs_mesh
     def test_methods_and_paths_that_are_not_there(self):
@@ -199,9 +204,11 @@ class HostileControl(MeshCase):
             return foreign.call(self.plane, DELTA, field(1, field(1, node)) + field(2, type_url), token)
         mine = f"sidecar~{self.caller.ip4}~caller.shop~shop.svc.cluster.local"
         self.assertEqual(subscribe(mine)[0], OK)
+        before = self.streams_refused("xds_node")
         status, said, _ = subscribe(mine.replace("shop", "jobs"))
         self.assertNotEqual(status, OK)
         self.assertTrue(said.startswith("xds_node"), said)
+        self.assertEqual(self.streams_refused("xds_node"), before + 1)
         self.assert_refused(subscribe(mine, token=self.jwt(aud="istio-ca")), UNAUTHENTICATED, "token_audience")
         before = self.plane.metric("handfast_control_xds_unknown_types_total")
         subscribe(mine, "type.googleapis.com/no.such.Type")

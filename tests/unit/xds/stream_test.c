@@ -333,7 +333,7 @@ static void stream_ends_when_the_token_expires(void)
     WAIT_UNTIL(&world, owner.ends == 2);
     CU_ASSERT_PTR_NOT_NULL(strstr(owner.end.text, "token_expired"));
     CU_ASSERT_FALSE(owner.answered);
-    CU_ASSERT_EQUAL(xds_server_stats(world.server)->streams_refused, 1);
+    CU_ASSERT_EQUAL(xds_server_stats(world.server)->streams_refused[ERR_TOKEN_EXPIRED], 1);
     clock_fake(0, -1);
     close_owner(&world, &owner);
     close_world(&world);
@@ -351,7 +351,7 @@ static void stream_is_refused_to_a_node_of_another_namespace(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(owner.end.text, "PERMISSION_DENIED"));
     CU_ASSERT_PTR_NOT_NULL(strstr(owner.end.text, "xds_node"));
     CU_ASSERT_EQUAL(owner.snapshots, 0);
-    CU_ASSERT_EQUAL(xds_server_stats(world.server)->streams_refused, 1);
+    CU_ASSERT_EQUAL(xds_server_stats(world.server)->streams_refused[ERR_XDS_NODE], 1);
     close_owner(&world, &owner);
     close_world(&world);
 }
@@ -596,7 +596,7 @@ static void stream_of_garbage_is_ended_with_a_reason(void)
     WAIT_UNTIL(&world, stranger.ends == 1);
     CU_ASSERT_EQUAL(stranger.status, RPC_INVALID_ARGUMENT);
     CU_ASSERT_PTR_NOT_NULL(strstr(stranger.text, "xds_malformed"));
-    CU_ASSERT_EQUAL(xds_server_stats(world.server)->streams_bad, 1);
+    CU_ASSERT_EQUAL(xds_server_stats(world.server)->streams_refused[ERR_XDS_MALFORMED], 1);
     CU_ASSERT_EQUAL(owner.ends, 0);
     PUBLISH(&world, XDS_ADDRESS, kit_workload("a", 1));
     WAIT_UNTIL(&world, owner.snapshots == 2);
