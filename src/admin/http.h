@@ -75,8 +75,7 @@ uint16_t admin_http_port(const struct admin_http *http, unsigned index);
  * handler, if any, has returned. Answers still deferred may be finished later; they go nowhere. */
 void admin_http_stop(struct admin_http *http);
 
-/* --- for handlers -------------------------------------------------------------------------------
- */
+/* --- for handlers ---------------------------------------------------------------------------- */
 
 /* The path of the request's route; as long as the routes. */
 const char *admin_http_path(const struct admin_http_request *request);

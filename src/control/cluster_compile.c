@@ -33,8 +33,7 @@ static enum err_code compile_services(struct cluster_graph *graph, struct err *e
     return code;
 }
 
-/* --- what nobody needs any more ----------------------------------------------------------------
- */
+/* --- what nobody needs any more -------------------------------------------------------------- */
 
 static void sweep_externals(struct cluster_graph *graph)
 {

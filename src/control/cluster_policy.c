@@ -7,8 +7,7 @@
 #include "control/cluster_rules.h"
 #include "control/compile_record.h"
 
-/* --- what a policy is in outline; false: refused, and the finding says why ---------------------
- */
+/* --- what a policy is in outline; false: refused, and the finding says why ------------------- */
 
 static bool read_action(const json_t *spec, enum mesh_action *action,
                         struct cluster_finding *finding)

@@ -81,8 +81,7 @@ static void on_compiled(struct mesh_file *file, struct compiled *compiled)
     ads_publish(&control->ads, compiled);
 }
 
-/* --- the end, step by step: HTTP and file, streams, listener and gRPC, the loop's handles -------
- */
+/* --- the end, step by step: HTTP and file, streams, listener and gRPC, the loop's handles ---- */
 
 static void count_closed(struct control *control)
 {

@@ -12,8 +12,7 @@ enum { RENEWAL_MS = 60000, OWNER_RETRY_MS = 1000 };
 #define PLANE_OF(pointer, member)                                                                  \
     ((struct kube_plane *)(void *)((char *)(pointer)-offsetof(struct kube_plane, member)))
 
-/* --- the authority -----------------------------------------------------------------------------
- */
+/* --- the authority --------------------------------------------------------------------------- */
 
 static void on_authority_changed(struct kube_authority *authority)
 {
@@ -68,8 +67,7 @@ static void on_owner(const struct kube_answer *answer, const struct err *reason,
         LOG_ERROR("authority_not_followed", F_ERR(&err));
 }
 
-/* --- the mesh ----------------------------------------------------------------------------------
- */
+/* --- the mesh -------------------------------------------------------------------------------- */
 
 static enum err_code on_compiled(struct compiled *compiled, void *arg)
 {
@@ -97,8 +95,7 @@ static void on_leading(struct kube_lease *lease)
     kube_status_check(&plane->status);
 }
 
-/* --- begin --------------------------------------------------------------------------------------
- */
+/* --- begin ----------------------------------------------------------------------------------- */
 
 static enum err_code find_cluster(struct kube_plane *plane, struct err *err)
 {
@@ -189,8 +186,7 @@ bool kube_plane_is_ready(const struct kube_plane *plane)
     return plane->serving && cluster_is_published(&plane->cluster);
 }
 
-/* --- end ----------------------------------------------------------------------------------------
- */
+/* --- end ------------------------------------------------------------------------------------- */
 
 static void on_client_closed(void *arg)
 {

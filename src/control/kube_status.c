@@ -163,8 +163,7 @@ static void on_retry(struct timer *timer)
         (struct kube_status *)(void *)((char *)timer - offsetof(struct kube_status, retry)));
 }
 
-/* --- what there is to say ----------------------------------------------------------------------
- */
+/* --- what there is to say -------------------------------------------------------------------- */
 
 void kube_status_seen(struct kube_status *status, enum cluster_kind kind, const char *key,
                       const json_t *object)

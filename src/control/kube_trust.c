@@ -156,8 +156,7 @@ enum err_code kube_trust_set(struct kube_trust *trust, const char *pem, struct e
     return ERR_OK;
 }
 
-/* --- which namespaces there are, and what they hold --------------------------------------------
- */
+/* --- which namespaces there are, and what they hold ------------------------------------------ */
 
 static void on_space(const char *key, json_t *object, void *arg)
 {

@@ -35,8 +35,7 @@ void source_read_list(struct source_reader *reader, const struct source_node *no
                       void (*read)(struct source_reader *, const struct source_node *, void *),
                       void **items, unsigned *count, const char *what);
 
-/* --- for the rows ------------------------------------------------------------------------------
- */
+/* --- for the rows ---------------------------------------------------------------------------- */
 void source_read_trust_domain(struct source_reader *reader, const struct source_node *node,
                               void *target); /* struct source_text */
 /* A DNS label (RFC 1123 section 2.1): lower case, digits, hyphens, at most 63 characters. */

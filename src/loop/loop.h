@@ -11,9 +11,9 @@
 
 #include "base/err.h"
 
-/* --- poller: sockets, edge-triggered
- * ------------------------------------------------------------------------------ An epoll instance
- * inside the libuv loop. A socket is registered once, for everything (EPOLLIN, EPOLLOUT,
+/* --- poller: sockets, edge-triggered --------------------------------------------------------------
+ *
+ * An epoll instance inside the libuv loop. A socket is registered once, for everything (EPOLLIN, EPOLLOUT,
  * EPOLLRDHUP, edge-triggered), and never again: whoever reads or writes goes on until EAGAIN and
  * remembers what it may do next. Why not a uv_poll each: a reset must reach us also while we do not
  * read (uv_poll reports EPOLLERR only as EBADF and a level-triggered EPOLLRDHUP would spin under
@@ -37,9 +37,8 @@ struct poller {
     int epoll_fd;
 };
 
-/* --- the loop
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- the loop --------------------------------------------------------------------------------- */
+
 struct loop {
     uv_loop_t uv;
     struct poller poller;

@@ -1,8 +1,8 @@
 /* One application connection, from accept to its end: what inbound and outbound share. Its worker's
  * thread.
  *
- *   conn_new -> (hold) -> sniff, handshake, connect in whichever order -> conn_relay ->
- * on_relay_end any step fails -> conn_fail: both sockets reset, one access line, gone
+ *   conn_new -> (hold) -> sniff, handshake, connect in whichever order -> conn_relay -> its end
+ *   any step fails -> conn_fail: both sockets reset, one access line, gone
  *
  * `near` is the socket that was accepted, `far` the one that we made. Before the relay starts the
  * near socket is watched, so that a client that resets is not served any longer; a FIN is no such

@@ -1,8 +1,7 @@
 /* Connections that wait for something that is on its way: the first certificate and configuration,
  * a policy, the pod's own record. Bounded in number and in time. Loop thread.
  *
- *   hold_start -> hold_wake_all -> on_wake(false): look again; hold_start once more if it is still
- * not there
+ *   hold_start -> hold_wake_all -> on_wake(false): look again, and hold_start once more if need be
  *   hold_start -> the deadline passes -> on_wake(true): refuse */
 #ifndef HOLD_H
 #define HOLD_H

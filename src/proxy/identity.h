@@ -3,10 +3,10 @@
  * Main loop.
  *
  *   channel -> CreateCertificate -> checked by tls_context_new -> on_context -> half life -> again
- *   any failure -> the valid certificate stays; another try after a backoff that is shorter the
- * nearer the expiry is
+ *   any failure -> the valid certificate stays; another try after a backoff, the shorter the nearer
+ *     the expiry is
  *   a new trust bundle -> the same leaf in a new context -> on_context; a leaf that the bundle does
- * not cover is renewed at once
+ *     not cover is renewed at once
  *
  * Whom we trust is the bundle from the xDS stream; as long as the control plane is silent about it,
  * the last certificate of the chain that it issued. */

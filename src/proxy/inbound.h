@@ -2,10 +2,9 @@
  *
  *   too many at the door who have not proven who they are (door.h) -> refused
  *   no certificate, configuration or record of our own yet -> wait, then refuse
- *   a ClientHello with a mesh ALPN -> TLS, the client's proven identity, policy, then the
- * application
+ *   a ClientHello with a mesh ALPN -> TLS, the client's proven identity, policy, the application
  *   anything else, or silence from a client outside the mesh -> plaintext: policy without an
- * identity, then the application, which gets every byte that was peeked at
+ *     identity, then the application, which gets every byte that was peeked at
  *   half a ClientHello, silence from a workload of the mesh -> refused at the handshake's deadline
  *   a policy that has not arrived -> wait, then refuse */
 #ifndef INBOUND_H

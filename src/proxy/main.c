@@ -42,8 +42,7 @@ static struct program {
     struct ops ops;
 } program;
 
-/* --- the end, step by step: HTTP, workers, probes, control plane, handles -----------------------
- */
+/* --- the end, step by step: HTTP, workers, probes, control plane, handles -------------------- */
 
 /* exit() joins libuv's threads, and one of them may be waiting for a name server that is dead: that
  * must not hold up the pod's end. */

@@ -62,9 +62,9 @@ static bool is_strict(const struct mesh_policy *policy)
         for (unsigned c = 0; c < rule->clause_count; c++) {
             const struct mesh_clause *clause = &rule->clauses[c];
             for (unsigned m = 0; m < clause->match_count; m++) {
-                const struct mesh_strings *not = &clause->matches[m].not_principals;
-                for (unsigned i = 0; i < not ->count; i++) {
-                    if (not ->items[i].kind == MESH_PRESENCE)
+                const struct mesh_strings *none_of = &clause->matches[m].not_principals;
+                for (unsigned i = 0; i < none_of->count; i++) {
+                    if (none_of->items[i].kind == MESH_PRESENCE)
                         return true;
                 }
             }

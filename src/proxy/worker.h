@@ -70,8 +70,7 @@ enum err_code worker_start(struct worker *worker, struct err *err);
 /* Frees what is left after the loop has run to its end (join the thread first). */
 void worker_deinit(struct worker *worker);
 
-/* --- from any thread, until the thread has ended ------------------------------------------------
- */
+/* --- from any thread, until the thread has ended --------------------------------------------- */
 
 /* Gives the worker a new view; takes a reference. False: out of memory, nothing happened. */
 bool worker_post_view(struct worker *worker, struct view *view);
@@ -80,8 +79,7 @@ bool worker_post_drain(struct worker *worker);
 /* Ends everything: live connections are reset with ERR_CONN_DRAINED, then the loop returns. */
 bool worker_post_stop(struct worker *worker);
 
-/* --- on the worker's thread ---------------------------------------------------------------------
- */
+/* --- on the worker's thread ------------------------------------------------------------------ */
 
 /* Swaps the view in: wakes who waits, judges the peers of handshakes under way by the new trust
  * bundle, and asks live inbound connections' policy again when it changed. Whom it does not allow

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- canonical JSON: what the kernel numbers, counts or orders by itself taken out -------------
- */
+/* --- canonical JSON: what the kernel numbers, counts or orders by itself taken out ----------- */
 
 static int compare_dumps(const void *a, const void *b)
 {
@@ -89,8 +88,7 @@ static char *canonical_text(json_t *value)
     return text;
 }
 
-/* --- the listing
- * ---------------------------------------------------------------------------------- */
+/* --- the listing ----------------------------------------------------------------------------- */
 
 /* The rule of the text form that ends in this handle, without indent and handle. The table, whose
  * handle is of another count, stands in a line that ends in "{ # handle 7". */

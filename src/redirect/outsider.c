@@ -36,8 +36,7 @@ struct answer {
     struct addr_port from;
 };
 
-/* --- the child -----------------------------------------------------------------------------------
- */
+/* --- the child ------------------------------------------------------------------------------- */
 
 static int leave_namespace(void)
 {
@@ -95,8 +94,7 @@ static void child_main(int channel, pid_t parent)
     _exit(0);
 }
 
-/* --- the parent ----------------------------------------------------------------------------------
- */
+/* --- the parent ------------------------------------------------------------------------------ */
 
 static bool receive(struct outsider *outsider, struct answer *answer)
 {

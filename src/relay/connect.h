@@ -1,8 +1,9 @@
 /* An outgoing TCP connection with a deadline.
  *
  *   connect_start -> the socket becomes writable -> on_done with a connected, prepared fd
- *   refused -> ERR_CONN_REFUSED; no route -> ERR_CONN_UNREACHABLE; silence ->
- * ERR_CONN_CONNECT_TIMEOUT */
+ *   refused -> ERR_CONN_REFUSED
+ *   no route -> ERR_CONN_UNREACHABLE
+ *   silence -> ERR_CONN_CONNECT_TIMEOUT */
 #ifndef RELAY_CONNECT_H
 #define RELAY_CONNECT_H
 

@@ -1,8 +1,9 @@
 /* The TLS handshake on a connected socket, with a deadline.
  *
- *   handshake_start -> flights go back and forth -> on_done(ERR_OK); bytes that came behind the
- * handshake are in `early` the peer closes, resets, sends something else, is not who it should be,
- * or is silent -> on_done(code, sentence) */
+ *   handshake_start -> flights go back and forth -> on_done(ERR_OK); bytes that came behind are in
+ *     `early`
+ *   the peer closes, resets, sends something else, is not who it should be, or is silent ->
+ *     on_done(code, sentence) */
 #ifndef RELAY_HANDSHAKE_H
 #define RELAY_HANDSHAKE_H
 

@@ -6,9 +6,8 @@
  * both. A slow reader stops the reading from the other side: at most RELAY_CHUNK_BYTES and its TLS
  * overhead are held for each direction.
  *
- *   relay_start -> ... -> on_end(clean) after both ends are closed; sockets, TLS and buffers are
- * gone by then relay_start -> reset, truncation, timeout, relay_abort -> both sockets reset ->
- * on_end(reason) */
+ *   relay_start -> both directions end -> on_end(clean); sockets, TLS and buffers are gone by then
+ *   relay_start -> reset, truncation, timeout, relay_abort -> both sockets reset -> on_end(reason) */
 #ifndef RELAY_H
 #define RELAY_H
 

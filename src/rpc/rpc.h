@@ -65,8 +65,7 @@ enum rpc_status {
 /* "UNAVAILABLE"; "UNKNOWN" for a number that is none of ours. Never NULL. */
 const char *rpc_status_name(int status);
 
-/* --- the runtime --------------------------------------------------------------------------------
- */
+/* --- the runtime ----------------------------------------------------------------------------- */
 
 /* Starts gRPC and its thread; callbacks come on `loop`. NULL on failure (ERR_NO_MEMORY,
  * ERR_SYSTEM), and then there is nothing to undo. gRPC's own log lines become event=grpc. */
@@ -76,8 +75,7 @@ struct rpc *rpc_start(struct loop *loop, struct err *err);
  * calls on_closed (may be NULL); after that `rpc` is gone and the loop has nothing of it. */
 void rpc_close(struct rpc *rpc, void (*on_closed)(void *arg), void *arg);
 
-/* --- a call, either side ------------------------------------------------------------------------
- */
+/* --- a call, either side --------------------------------------------------------------------- */
 
 struct rpc_metadata {
     const char *key;   /* lower case; one that ends in "-bin" has a binary value */
@@ -128,8 +126,7 @@ void rpc_call_cancel(struct rpc_call *call, int status, const char *message);
  * callback on). */
 const char *rpc_call_initial(const struct rpc_call *call, const char *key, size_t *len);
 
-/* --- client -------------------------------------------------------------------------------------
- */
+/* --- client ---------------------------------------------------------------------------------- */
 
 /* Speaks HTTP/2 on `fd`, one end of a connected stream socket, which it makes non-blocking and owns
  * from success on. `authority` goes into every request. Such a channel does not reconnect: when the
@@ -153,8 +150,7 @@ struct rpc_call *rpc_call_start(struct rpc_channel *channel, const char *path,
 /* The client sends no more, once the queue is empty. A unary call is one send and this. */
 void rpc_call_half_close(struct rpc_call *call);
 
-/* --- server -------------------------------------------------------------------------------------
- */
+/* --- server ---------------------------------------------------------------------------------- */
 
 struct rpc_method {
     const char *path; /* "/package.Service/Method" */

@@ -303,8 +303,7 @@ void xds_server_open(struct xds_server *server, struct rpc_call *call, const str
         start_timer(stream, &stream->expiry, left_ms, on_expired);
 }
 
-/* --- publishing --------------------------------------------------------------------------------
- */
+/* --- publishing ------------------------------------------------------------------------------ */
 
 /* Removals that every stream has passed need not be remembered. */
 static void prune(struct xds_server *server, enum xds_type type)
@@ -334,8 +333,7 @@ enum err_code xds_server_publish(struct xds_server *server, enum xds_type type, 
     return code;
 }
 
-/* --- begin and end ------------------------------------------------------------------------------
- */
+/* --- begin and end --------------------------------------------------------------------------- */
 
 struct xds_server *xds_server_new(struct timers *timers, const struct xds_server_config *config,
                                   struct err *err)

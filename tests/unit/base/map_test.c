@@ -55,8 +55,7 @@ static void map_keys_may_hold_null_bytes(void)
     map_deinit(&map);
 }
 
-/* --- keys that were chosen to meet under a hash without a secret (FNV-1a) -----------------------
- */
+/* --- keys that were chosen to meet under a hash without a secret (FNV-1a) -------------------- */
 
 enum { LEVELS = 10, BLOCK = 6, CHOSEN = 1 << LEVELS };
 

@@ -22,8 +22,7 @@ static struct plane plane;
 static struct client client;
 static struct line lines[LINES];
 
-/* --- addresses of our own ----------------------------------------------------------------------
- */
+/* --- addresses of our own -------------------------------------------------------------------- */
 
 /* As the kernel has it in linux/ipv6.h, which does not go with netinet/in.h. */
 struct address_request {
@@ -59,8 +58,7 @@ static bool enter_namespace(void)
     return false;
 }
 
-/* --- clients -----------------------------------------------------------------------------------
- */
+/* --- clients --------------------------------------------------------------------------------- */
 
 static void setup(void (*adjust)(struct config *config))
 {
@@ -131,8 +129,7 @@ static bool has_ended(void *arg)
     return ((struct line *)arg)->ended;
 }
 
-/* --- addresses ---------------------------------------------------------------------------------
- */
+/* --- addresses ------------------------------------------------------------------------------- */
 
 static void three_from_one_host(struct config *config)
 {
@@ -196,8 +193,7 @@ static void listener_counts_no_address_once_a_token_came(void)
     teardown();
 }
 
-/* --- identities --------------------------------------------------------------------------------
- */
+/* --- identities ------------------------------------------------------------------------------ */
 
 /* Of which a pool of 8: one identity gets 4 of them, and 2 for each of its workloads. */
 static void sixteen_places(struct config *config)
@@ -238,8 +234,7 @@ static void listener_gives_one_identity_its_share_and_others_theirs(void)
     teardown();
 }
 
-/* --- places ------------------------------------------------------------------------------------
- */
+/* --- places ---------------------------------------------------------------------------------- */
 
 static void eight_places_for_the_quick(struct config *config)
 {
@@ -329,8 +324,7 @@ static void listener_is_full_when_it_is(void)
     teardown();
 }
 
-/* --- what is done with a place -----------------------------------------------------------------
- */
+/* --- what is done with a place --------------------------------------------------------------- */
 
 static void idle_soon(struct config *config)
 {

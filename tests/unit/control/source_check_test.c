@@ -15,7 +15,8 @@
 #define SERVICE(fields)                                                                            \
     MESH "services:\n  - {name: s, namespace: n, ports: [{port: 1}], " fields "}\n"
 #define RULE(fields)                                                                               \
-    MESH "policies:\n  - {name: p, action: deny, rules: [{\n" fields "\n  }]}\n" /* rule: line 7   \
+    MESH "policies:\n  - {name: p, action: deny, rules: [{\n" fields                               \
+         "\n  }]}\n" /* rule: line 7   \
                                                                                   */
 
 static void check_refuses_a_workload_twice(void)

@@ -41,8 +41,7 @@ static void must(bool good, const char *what)
     abort();
 }
 
-/* --- the control plane --------------------------------------------------------------------------
- */
+/* --- the control plane ----------------------------------------------------------------------- */
 
 static void on_message(struct rpc_call *call, const void *data, size_t len, void *arg)
 {
@@ -91,8 +90,7 @@ static void on_open(struct rpc_call *call, void *arg)
 
 static const struct rpc_method methods[] = {{XDS_METHOD_CERTIFICATE, on_open}, {NULL, NULL}};
 
-/* --- the bed ------------------------------------------------------------------------------------
- */
+/* --- the bed --------------------------------------------------------------------------------- */
 
 static void on_context(struct identity *identity, struct tls_context *context)
 {
@@ -217,8 +215,7 @@ static const char *serial(void)
     return tls_context_identity(bed.identity.context)->serial;
 }
 
-/* --- cases --------------------------------------------------------------------------------------
- */
+/* --- cases ----------------------------------------------------------------------------------- */
 
 static void the_first_channel_brings_a_certificate_for_exactly_our_identity(void)
 {

@@ -25,8 +25,7 @@ static void an_empty_message_is_a_message(void)
     fixture_stop(&fixture);
 }
 
-/* --- a thousand each way ------------------------------------------------------------------------
- */
+/* --- a thousand each way --------------------------------------------------------------------- */
 
 enum { STREAM_MESSAGES = 1000 };
 
@@ -101,8 +100,7 @@ static void a_finish_goes_out_after_the_messages_that_are_queued(void)
     fixture_stop(&fixture);
 }
 
-/* --- metadata, methods --------------------------------------------------------------------------
- */
+/* --- metadata, methods ----------------------------------------------------------------------- */
 
 static char seen_authorization[64], seen_binary[64], seen_path[64];
 
@@ -200,8 +198,7 @@ static void an_unknown_method_is_unimplemented(void)
     fixture_stop(&fixture);
 }
 
-/* --- ends that somebody chose -------------------------------------------------------------------
- */
+/* --- ends that somebody chose ---------------------------------------------------------------- */
 
 static void the_client_cancels(void)
 {

@@ -1,8 +1,7 @@
 /* Broken connections and ends in the middle of something. */
 #include "fixture.h"
 
-/* --- a wire between client and server that can be cut --------------------------------------------
- */
+/* --- a wire between client and server that can be cut ---------------------------------------- */
 
 struct wire_end {
     struct poll_item item;
@@ -177,8 +176,7 @@ static void a_client_survives_garbage_from_its_server(void)
     fixture_stop(&fixture);
 }
 
-/* --- ends in the middle --------------------------------------------------------------------------
- */
+/* --- ends in the middle ---------------------------------------------------------------------- */
 
 static void descriptor_numbers_are_used_again_without_mixing_connections(void)
 {

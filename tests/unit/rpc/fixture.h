@@ -96,8 +96,7 @@ static const struct rpc_call_events peer_events = {
     .on_end = peer_on_end,
 };
 
-/* --- methods ------------------------------------------------------------------------------------
- */
+/* --- methods --------------------------------------------------------------------------------- */
 
 static void echo_on_message(struct rpc_call *call, const void *data, size_t len, void *arg)
 {
@@ -151,8 +150,7 @@ static void watch_on_open(struct rpc_call *call, void *arg)
     CU_ASSERT_EQUAL(rpc_call_accept(call, &greeting, 1, &peer_events, &watched), ERR_OK);
 }
 
-/* --- the fixture --------------------------------------------------------------------------------
- */
+/* --- the fixture ----------------------------------------------------------------------------- */
 
 static void on_watchdog(uv_timer_t *timer)
 {

@@ -134,8 +134,7 @@ static void an_error_overtakes_a_message_that_is_held(void)
     fixture_stop(&fixture);
 }
 
-/* --- sizes --------------------------------------------------------------------------------------
- */
+/* --- sizes ----------------------------------------------------------------------------------- */
 
 static void check_size(size_t len, int expected)
 {
@@ -225,8 +224,7 @@ static void metadata_over_their_limit_end_that_call_and_nobody_else_s(void)
     fixture_stop(&fixture);
 }
 
-/* --- many ---------------------------------------------------------------------------------------
- */
+/* --- many ------------------------------------------------------------------------------------ */
 
 enum { MANY_CHANNELS = 50, MANY_CALLS = 10 };
 

@@ -3,8 +3,7 @@
 
 #include "fixture.h"
 
-/* --- bytes that are not gRPC ---------------------------------------------------------------------
- */
+/* --- bytes that are not gRPC ----------------------------------------------------------------- */
 
 /* Writes the bytes to a server and reads until the server closes; others go on meanwhile. */
 static void check_bytes(const char *bytes, size_t len, bool closes)
@@ -89,8 +88,7 @@ static void a_frame_longer_than_allowed_closes_that_connection_alone(void)
     check_bytes(BYTES(PREFACE "\xff\xff\xff\4\0\0\0\0\0"), true);
 }
 
-/* --- a client that writes its own frames
- * ----------------------------------------------------------- */
+/* --- a client that writes its own frames ----------------------------------------------------- */
 
 /* A server with such a client, and a well-behaved one beside it. */
 struct raw {
