@@ -235,11 +235,12 @@ class Hostile(MeshCase):
     @needs_mesh
     def test_a_reset_at_each_step(self):
         hello = self.hello()
+        # A reset that overtakes what was sent is one before it.
         for step, data, answer, code in (
                 ("before the first byte", b"", False, "conn_reset"), ("after one byte", hello[:1], False, "conn_reset"),
                 ("in the ClientHello", hello[:20], False, "conn_reset"), ("after it", hello, False, "tls_peer_reset"),
                 ("after the answer", hello, True, "tls_peer_reset")):
-            with self.subTest(step=step), self.resets(step, code, "conn_app_reset"):
+            with self.subTest(step=step), self.resets(step, code, "conn_reset", "conn_app_reset"):
                 for _ in range(5):
                     sock = self.stranger.connect(self.b.ip4, self.server.port)
                     sock.sendall(data)
