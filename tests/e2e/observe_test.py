@@ -71,12 +71,21 @@ class Observe(MeshCase):
         self.assertIn("original_destination=10.96.0.77:80", line)
         self.assertIn("result=ok", line)
 
+    @staticmethod
+    def total(samples, reporter, name):
+        return sum(value for family, labels, value in samples if family == f"istio_tcp_{name}_total"
+                   and labels["reporter"] == reporter and labels["destination_workload"] == "b")
+
+    def settled(self, pod, reporter):
+        """The samples of one moment at which every connection to b that was opened has ended."""
+        samples = pod.metrics()
+        opened, closed = (self.total(samples, reporter, f"connections_{what}") for what in ("opened", "closed"))
+        return samples if opened == closed >= 1 else None
+
     def test_the_metrics(self):
         self.talk()
-        for pod, reporter, ways in ((self.a, "source", (SENT, RECEIVED)), (self.b, "destination", (RECEIVED, SENT))):
-            self.wait_for("the connection is counted as closed", lambda: pod.metric(
-                "istio_tcp_connections_closed_total", reporter=reporter, destination_workload="b") >= 1)
-            samples = pod.metrics()
+        for pod, reporter in ((self.a, "source"), (self.b, "destination")):
+            samples = self.wait_for("all connections are counted as closed", lambda: self.settled(pod, reporter))
             self.assertLessEqual(FAMILIES, {name for name, _, _ in samples})
             ours = [(name, labels, value) for name, labels, value in samples
                     if name.startswith("istio_tcp_") and labels["reporter"] == reporter]
@@ -98,9 +107,8 @@ class Observe(MeshCase):
             self.assertEqual(labels["response_flags"], "-")
             self.assertEqual(labels["connection_security_policy"], "mutual_tls")
             # Istio's two reporters agree: sent is what the server sent.
-            sent = pod.metric("istio_tcp_sent_bytes_total", reporter=reporter, destination_workload="b")
-            received = pod.metric("istio_tcp_received_bytes_total", reporter=reporter, destination_workload="b")
-            closed = pod.metric("istio_tcp_connections_closed_total", reporter=reporter, destination_workload="b")
+            sent, received, closed = (self.total(samples, reporter, name) for name in (
+                "sent_bytes", "received_bytes", "connections_closed"))
             self.assertEqual((sent, received), (RECEIVED * closed, SENT * closed))
 
     def end_of(self, host, port):
