@@ -2,10 +2,9 @@
 import base64
 import json
 import os
-import tempfile
 import time
 
-from kube import CLUSTER, Cluster, KubeCase, Node, container, kubectl, main, needs_nodes, pod, run, service
+from kube import BESIDE, CLUSTER, Cluster, KubeCase, Node, container, kubectl, main, needs_nodes, pod, run, service
 
 SLEEP = "import signal, threading; signal.signal(15, lambda *_: exit(0)); threading.Event().wait()"
 FETCH = ["curl", "-sS", "--fail", "--max-time", "10"]
@@ -132,8 +131,8 @@ class Nodes(KubeCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.state = tempfile.mkdtemp(prefix="handfast-kube-", dir="/var/lib")
-        os.rmdir(cls.state)
+        cls.state = BESIDE
+        cls.cluster("down")  # what a run that was killed has left
         cls.machine = {path: cls.read(path) for path in MACHINE_WIDE}
         cls.addClassCleanup(cls.cluster, "down")
         cls.kube = Cluster(cls.cluster("up").split()[-1], kubectl())
@@ -172,12 +171,13 @@ class Nodes(KubeCase):
         self.assertEqual([node["metadata"]["name"] for node in self.kube.get("nodes")["items"]], ["node-1"])
 
     def test_2_without_watch_cache_and_after_a_compaction_an_old_watch_is_gone(self):
-        old = self.kube.get("namespace", "default")["metadata"]["resourceVersion"]
         self.cluster("restart", "node-1", "kube-apiserver", "--apiserver-arg=--watch-cache=false")
+        versions = []
         for number in range(3):
             self.kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "moved"}, "data": {"number": str(number)}})
+            versions.append(self.kube.get("configmap", "moved")["metadata"]["resourceVersion"])
         self.cluster("compact")
-        said = self.kube.kubectl("get", "--raw", f"/api/v1/configmaps?watch=true&resourceVersion={old}&timeoutSeconds=5", check=False)
+        said = self.kube.kubectl("get", "--raw", f"/api/v1/configmaps?watch=true&resourceVersion={versions[0]}&timeoutSeconds=5", check=False)
         self.assertEqual(json.loads(said.splitlines()[0])["object"]["code"], 410)
 
     def test_3_a_component_that_does_not_start_is_named_with_its_last_words(self):
