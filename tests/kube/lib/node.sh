@@ -37,7 +37,7 @@ make_node() { # node
     mkdir -p "$dir/log"
     make_cgroups "$1"
     (enter_new_namespaces "$1") </dev/null >"$dir/log/init.log" 2>&1 &
-    wait_until 30 init_of "$1" || fail_with_log "$1" init "its namespaces were not made"
+    wait_until "$patience" init_of "$1" || fail_with_log "$1" init "its namespaces were not made"
     if [ "$1" = node-1 ]; then connect_to_machine; else connect_to_first "$1"; fi
 }
 
