@@ -51,7 +51,7 @@ start_time() { # pid: in clock ticks since boot; pids come back, pid and start t
     local stat fields
     read -r stat <"/proc/$1/stat" || return 1
     read -ra fields <<<"${stat##*) }"
-    echo "${fields[19]}"
+    [ "${fields[0]}" != Z ] && echo "${fields[19]}" # dead, and nobody has asked yet
 } 2>/dev/null
 
 init_of() { # node: the pid of its init if that runs

@@ -91,8 +91,13 @@ take_slot() { # a free range of addresses; the name of the link is what reserves
 }
 
 remove_node() { # node: kills its init, and with it everything; then its cgroups and its files go
-    local pid other
-    pid=$(init_of "$1") && kill -9 "$pid"
+    local pid parent other
+    if pid=$(init_of "$1"); then
+        parent=$(sed -n 's/^PPid:\t//p' "/proc/$pid/status")
+        kill -9 "$pid"
+        # It waits for the init and goes by itself, unless somebody has stopped it.
+        [ "$(cat "/proc/$parent/comm")" != unshare ] || kill -9 "$parent"
+    fi 2>/dev/null
     wait_until 30 not init_of "$1" || fail "the init of $1 does not end"
     if [ -e "$state/$1/cgroups" ]; then
         wait_until 30 remove_cgroups "$1" || fail "the cgroups of $1 are still in use: $(head -1 "$state/$1/cgroups")"
