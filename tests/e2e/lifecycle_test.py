@@ -122,7 +122,7 @@ class Drain(MeshCase):
 
     def refused(self, host, port):
         try:
-            with self.a.connect(host, port) as sock:
+            with self.a.connect(host, port, 3) as sock:
                 return read_to_end(sock)[0] == "reset"
         except (ConnectionRefusedError, ConnectionResetError):
             return True
@@ -130,8 +130,9 @@ class Drain(MeshCase):
     def assert_drains(self):
         """`b` takes nothing new, keeps what there is, and its application may still call others."""
         with EchoServer(self.b) as at_b, EchoServer(self.a) as at_a:
-            self.assertTrue(self.refused(self.b.ip4, at_b.port))
-            self.assertTrue(self.refused(self.b.ip6, at_b.port))
+            # Readiness goes first: a connection may be taken in the moment between the two.
+            self.wait_for("nothing new is taken", lambda: self.refused(self.b.ip4, at_b.port))
+            self.wait_for("nor over IPv6", lambda: self.refused(self.b.ip6, at_b.port))
             with self.b.connect(self.a.ip4, at_a.port) as sock:
                 sock.sendall(b"outbound")
                 self.assertEqual(sock.recv(8, socket.MSG_WAITALL), b"outbound")
