@@ -339,7 +339,7 @@ static void stream_ends_when_its_token_does(void)
     setup(plane_mesh);
     char *token = plane_token_for(
         &plane, &(struct token_claims){
-                    .audience = "handfast", .ns = "shop", .service_account = "web", .ttl_s = 1});
+                    .audience = "handfast", .ns = "shop", .service_account = "web", .ttl_s = 3});
     proxy_open(&proxy, "shop", token);
     CU_ASSERT_TRUE(client_wait(&client, has_ended, &proxy));
     CU_ASSERT(plane_metric_reaches(&plane, "handfast_control_streams_expired_total", 1));
