@@ -89,30 +89,10 @@ static bool read_head(struct probe_http *http)
     return true;
 }
 
-/* Keeps the last five bytes: a chunked body is over with "0\r\n\r\n". Trailers make it look
- * unfinished; then the end of the connection, or the limit, is what is waited for. */
-static void keep_tail(struct probe_http *http, const char *bytes, size_t len)
-{
-    size_t keep = sizeof http->tail;
-    if (len >= keep) {
-        memcpy(http->tail, bytes + len - keep, keep);
-        return;
-    }
-    memmove(http->tail, http->tail + len, keep - len);
-    memcpy(http->tail + keep - len, bytes, len);
-}
-
-static bool chunks_are_over(const struct probe_http *http)
-{
-    return http->chunked && memcmp(http->tail, "0\r\n\r\n", sizeof http->tail) == 0;
-}
-
 static enum probe_http_state body_state(const struct probe_http *http)
 {
-    return http->body_len >= http->expected || http->body_len >= PROBE_BODY_MAX ||
-                   chunks_are_over(http)
-               ? PROBE_HTTP_DONE
-               : PROBE_HTTP_MORE;
+    bool over = http->chunked ? http->chunks.over : http->body_len >= http->expected;
+    return over || http->body_len >= PROBE_BODY_MAX ? PROBE_HTTP_DONE : PROBE_HTTP_MORE;
 }
 
 /* Takes bytes up to the end of a head; returns how many, and whether the head is whole now. */
@@ -147,8 +127,14 @@ enum probe_http_state probe_http_feed(struct probe_http *http, const char *bytes
         if (!http->in_body)
             http->head_len = 0;
     }
-    http->body_len += len;
-    keep_tail(http, bytes, len);
+    if (http->chunked) {
+        bool sound = probe_chunks_feed(&http->chunks, bytes, len);
+        http->body_len = http->chunks.content;
+        if (!sound && http->body_len < PROBE_BODY_MAX)
+            return PROBE_HTTP_BROKEN;
+    } else {
+        http->body_len += len;
+    }
     return body_state(http);
 }
 

@@ -7,6 +7,7 @@
 #define PROBE_HTTP_H
 
 #include "base/addr.h"
+#include "proxy/probe_chunks.h"
 #include "proxy/probe_table.h"
 
 enum {
@@ -33,7 +34,7 @@ struct probe_http {
     size_t head_len, body_len;
     size_t expected; /* bytes of the body; SIZE_MAX: until the end */
     bool in_body, chunked;
-    char tail[5]; /* the last bytes of a chunked body */
+    struct probe_chunks chunks;
 };
 
 /* The first target of a probe on the pod's address `ip`. False: the path is over PROBE_TARGET_MAX.

@@ -19,6 +19,8 @@ static enum probe_http_state feed(struct probe_http *http, const char *answer, s
     return state == PROBE_HTTP_MORE && then == END ? probe_http_end(http) : state;
 }
 
+#define CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
 static void an_answer_is_done_when_its_body_is_there_however_it_is_cut(void)
 {
     static const struct {
@@ -38,6 +40,19 @@ static void an_answer_is_done_when_its_body_is_there_however_it_is_cut(void)
         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", OPEN, 200},
         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nok\r\n", OPEN, 1},
         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", END, 0},
+        /* Content that looks like the end, which it is not. */
+        {CHUNKED "5\r\n0\r\n\r\n\r\n", OPEN, 1},
+        {CHUNKED "5\r\n0\r\n\r\n\r\n", END, 0},
+        {CHUNKED "A\r\n0\r\n\r\nhello\r\n0\r\n\r\n", OPEN, 200},
+        {CHUNKED "2;name=\"0\"\r\nok\r\n0;last\r\nExpires: 0\r\n\r\n", OPEN, 200},
+        {CHUNKED "0\r\nExpires: 0\r\n", OPEN, 1},
+        {CHUNKED "00000000a\r\n0123456789\r\n000\r\n\r\n", OPEN, 200},
+        {CHUNKED "\r\n", OPEN, 0},
+        {CHUNKED "x\r\n", OPEN, 0},
+        {CHUNKED "-2\r\nok\r\n0\r\n\r\n", OPEN, 0},
+        {CHUNKED "2\nok\r\n0\r\n\r\n", OPEN, 0},
+        {CHUNKED "2\r\nokay\r\n0\r\n\r\n", OPEN, 0},
+        {CHUNKED "1000000000000000\r\n", OPEN, 0},
         {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", OPEN, 200},
         {"HTTP/1.1 101 Switching Protocols\r\n\r\n", OPEN, 101},
         {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", END, 0},
@@ -85,6 +100,12 @@ static void heads_and_bodies_have_a_ceiling(void)
     memcpy(answer, "HTTP/1.1 200 OK\r\n\r\n", 19);
     CU_ASSERT_EQUAL(feed(&http, answer, 19 + PROBE_BODY_MAX - 1, 4096, OPEN), PROBE_HTTP_MORE);
     CU_ASSERT_EQUAL(feed(&http, answer, 19 + PROBE_BODY_MAX, 4096, OPEN), PROBE_HTTP_DONE);
+    memcpy(answer, CHUNKED "2;", sizeof CHUNKED "2;" - 1);
+    CU_ASSERT_EQUAL(feed(&http, answer, size, 4096, OPEN), PROBE_HTTP_BROKEN);
+    memcpy(answer, CHUNKED "0\r\n", sizeof CHUNKED "0\r\n" - 1);
+    CU_ASSERT_EQUAL(feed(&http, answer, size, 4096, OPEN), PROBE_HTTP_BROKEN);
+    memcpy(answer, CHUNKED "fffff\r\n", sizeof CHUNKED "fffff\r\n" - 1);
+    CU_ASSERT_EQUAL(feed(&http, answer, size, 4096, OPEN), PROBE_HTTP_DONE);
     free(answer);
 }
 
