@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "kube/client_impl.h"
+#include "kube/json.h"
 #include "kube/reflector_impl.h"
 
 enum {
@@ -128,8 +129,7 @@ static void take_absence(struct kube_reflector *reflector)
 static void take_refusal(struct kube_reflector *reflector)
 {
     char message[300];
-    json_t *status = json_loadb(reflector->refusal.bytes ? reflector->refusal.bytes : "",
-                                reflector->refusal.len, JSON_ALLOW_NUL, NULL);
+    json_t *status = kube_json_load(reflector->refusal.bytes, reflector->refusal.len, NULL);
     kube_status_message(status, message, sizeof message);
     json_decref(status);
     err_set(&reflector->err, ERR_RPC_STATUS, "%s %.100s: the server answered %d %s",

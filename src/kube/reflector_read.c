@@ -4,14 +4,13 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "kube/json.h"
 #include "kube/reflector_impl.h"
 
-/* An attribute may hold a null, a number may be larger than ours: neither is a reason to stop
- * following everything else. */
 static json_t *parse(const char *bytes, size_t len, char *why, size_t size)
 {
     json_error_t error;
-    json_t *value = json_loadb(bytes, len, JSON_ALLOW_NUL, &error);
+    json_t *value = kube_json_load(bytes, len, &error);
     if (!value)
         snprintf(why, size, "%s at byte %d of %zu", error.text, error.position, len);
     return value;

@@ -5,6 +5,7 @@
 
 #include "kube/buffer.h"
 #include "kube/call.h"
+#include "kube/json.h"
 
 struct request {
     struct kube_buffer body;
@@ -40,7 +41,7 @@ static void on_end(const struct err *err, void *arg)
         answer.status = request->status;
         answer.retry_after_s = request->retry_after_s;
         if (request->body.len > 0)
-            answer.body = json_loadb(request->body.bytes, request->body.len, JSON_ALLOW_NUL, NULL);
+            answer.body = kube_json_load(request->body.bytes, request->body.len, NULL);
     }
     kube_buffer_deinit(&request->body); /* before somebody takes his time over the answer */
     request->on_answer(&answer, err, request->arg);

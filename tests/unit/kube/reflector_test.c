@@ -500,7 +500,7 @@ static void item_that_cannot_be_read_is_left_out_and_nothing_is_gone(void)
     stop();
 }
 
-static void null_in_a_text_is_no_reason_to_leave_an_object_out(void)
+static void null_in_a_text_or_a_key_is_no_reason_to_leave_an_object_out(void)
 {
     start();
     SCRIPT(&bed.server,
@@ -508,7 +508,7 @@ static void null_in_a_text_is_no_reason_to_leave_an_object_out(void)
             .status = 200,
             .body = LIST("10", "",
                          "{\"metadata\":{\"name\":\"x\",\"resourceVersion\":\"1\",\"annotations\":"
-                         "{\"a\":\"\\u0000\"}}}")},
+                         "{\"a\":\"\\u0000\",\"b\\u0000\":\"\"}}}")},
            {.wants = "&resourceVersion=10", .status = 200, .then = HOLD});
     follow();
     run_script();
@@ -872,7 +872,7 @@ int main(int argc, char **argv)
         SUITE_CASE(event_that_is_no_json_leads_to_a_list),
         SUITE_CASE(list_that_is_none_is_asked_again),
         SUITE_CASE(item_that_cannot_be_read_is_left_out_and_nothing_is_gone),
-        SUITE_CASE(null_in_a_text_is_no_reason_to_leave_an_object_out),
+        SUITE_CASE(null_in_a_text_or_a_key_is_no_reason_to_leave_an_object_out),
         SUITE_CASE(giant_event_leads_to_a_list_that_leaves_it_out),
         SUITE_CASE(absent_collection_is_asked_for_again),
         SUITE_CASE(collection_must_be_absent_twice_to_be_gone),
