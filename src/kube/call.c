@@ -208,9 +208,11 @@ static void on_close(struct kube_session *session, int32_t stream, enum kube_ses
     struct err err = {0};
     if (!call)
         return;
-    /* Nothing is lost by asking again what the server has not looked at. */
-    if (how == KUBE_SESSION_REFUSED && !call->headed && !call->retried) {
-        call->retried = true;
+    /* Nothing is lost by asking again what the server has not looked at: as often as connections
+     * end, which has its own pauses, but only once on one that stays. */
+    bool stays = session == client->session;
+    if (how == KUBE_SESSION_REFUSED && !call->headed && !(stays && call->retried)) {
+        call->retried = stays;
         call->session = NULL;
         unlink_call(call);
         link_call(&client->waiting, call);

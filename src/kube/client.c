@@ -13,7 +13,7 @@ static const struct kube_client_timing usual_timing = {
     .retire_ms = 10000,
     .steady_ms = 5000,
     .backoff_first_ms = 50,
-    .backoff_max_ms = 10000,
+    .backoff_max_ms = 2000, /* an API server has few of us */
     .page_ms = 65000,
     .head_ms = 30000,
     .watch_s = 300,
@@ -52,6 +52,7 @@ static void on_dialed(struct kube_dial *dial, const struct kube_dialed *dialed,
         client->session = kube_session_new(client->env, dialed, &client->timing.session,
                                            &kube_session_events_of_calls, client, &reason);
     if (client->session) {
+        client->sessions++;
         client->last = (struct err){0};
         LOG_INFO("kube_connected", F_STR("server", client->authority));
         kube_calls_submit(client);
@@ -72,17 +73,57 @@ static void forgive(struct kube_client *client, const struct kube_session *sessi
 
 /* --- losing ----------------------------------------------------------------------------------- */
 
-static void end_retiring(struct kube_client *client)
+static void end_retiree(struct kube_retiree *retiree)
 {
     struct err err;
     err_set(&err, ERR_CANCELLED, "the server wanted this connection to end (GOAWAY)");
-    if (client->retiring)
-        kube_session_end(client->retiring, &err);
+    if (retiree->session)
+        kube_session_end(retiree->session, &err);
 }
 
-static void on_retirement(struct timer *timer)
+static void on_patience(struct timer *timer)
 {
-    end_retiring(CLIENT_OF(timer, retirement));
+    end_retiree(
+        (struct kube_retiree *)(void *)((char *)timer - offsetof(struct kube_retiree, patience)));
+}
+
+/* The one that has this session; NULL: none. With NULL for the session, a free place. */
+static struct kube_retiree *find_retiree(struct kube_client *client,
+                                         const struct kube_session *session)
+{
+    for (unsigned i = 0; i < KUBE_RETIREES_MAX; i++)
+        if (client->retirees[i].session == session)
+            return &client->retirees[i];
+    return NULL;
+}
+
+static struct kube_retiree *oldest_retiree(struct kube_client *client)
+{
+    struct kube_retiree *oldest = &client->retirees[0];
+    for (unsigned i = 1; i < KUBE_RETIREES_MAX; i++)
+        if (kube_session_since_ms(client->retirees[i].session) <
+            kube_session_since_ms(oldest->session))
+            oldest = &client->retirees[i];
+    return oldest;
+}
+
+static void forget_retiree(struct kube_retiree *retiree)
+{
+    timer_stop(retiree->client->env->timers, &retiree->patience);
+    retiree->session = NULL;
+}
+
+static void retire(struct kube_client *client, struct kube_session *session)
+{
+    struct kube_retiree *retiree = find_retiree(client, NULL);
+    if (!retiree) {
+        retiree = oldest_retiree(client);
+        end_retiree(retiree);
+        forget_retiree(retiree);
+    }
+    retiree->client = client;
+    retiree->session = session;
+    timer_start(client->env->timers, &retiree->patience, client->timing.retire_ms, on_patience);
 }
 
 void kube_client_on_goaway(struct kube_session *session, void *owner)
@@ -96,9 +137,7 @@ void kube_client_on_goaway(struct kube_session *session, void *owner)
     LOG_INFO("kube_goaway", F_STR("server", client->authority));
     forgive(client, session);
     client->session = NULL;
-    end_retiring(client);
-    client->retiring = session;
-    timer_start(client->env->timers, &client->retirement, client->timing.retire_ms, on_retirement);
+    retire(client, session);
     kube_calls_end(&client->active, session, true, &err);
     lose(client, &err);
     kube_client_settle(client);
@@ -117,12 +156,12 @@ void kube_client_on_session_end(struct kube_session *session, const struct err *
             LOG_WARN("kube_disconnected", F_ERR(&reason));
         lose(client, &reason);
     }
-    if (client->retiring == session) {
-        if (reason.code == ERR_CANCELLED && !client->closing)
-            reason.code = ERR_RPC_UNAVAILABLE; /* by us, but not by those whose calls these are */
-        client->retiring = NULL;
-        timer_stop(client->env->timers, &client->retirement);
-    }
+    struct kube_retiree *retiree = find_retiree(client, session);
+    if (retiree)
+        forget_retiree(retiree);
+    if (!current && reason.code == ERR_CANCELLED && !client->closing)
+        reason.code = ERR_RPC_UNAVAILABLE; /* by us, but not by those whose calls these are */
+    client->sessions--;
     kube_calls_end(&client->active, session, false, &reason);
     kube_client_settle(client);
 }
@@ -155,10 +194,11 @@ static void on_idle_closed(uv_handle_t *handle)
 
 void kube_client_settle(struct kube_client *client)
 {
-    if (client->retiring && !kube_calls_use(client, client->retiring))
-        end_retiring(client);
-    if (client->closing && client->dial_closed && !client->session && !client->retiring &&
-        client->calls == 0 && !uv_is_closing((uv_handle_t *)&client->soon))
+    for (unsigned i = 0; i < KUBE_RETIREES_MAX; i++)
+        if (client->retirees[i].session && !kube_calls_use(client, client->retirees[i].session))
+            end_retiree(&client->retirees[i]);
+    if (client->closing && client->dial_closed && client->sessions == 0 && client->calls == 0 &&
+        !uv_is_closing((uv_handle_t *)&client->soon))
         uv_close((uv_handle_t *)&client->soon, on_idle_closed);
 }
 
@@ -183,7 +223,8 @@ void kube_client_close(struct kube_client *client, void (*on_closed)(void *arg),
     kube_calls_end(&client->active, NULL, false, &err);
     if (client->session)
         kube_session_end(client->session, &err);
-    end_retiring(client);
+    for (unsigned i = 0; i < KUBE_RETIREES_MAX; i++)
+        end_retiree(&client->retirees[i]);
     kube_dial_close(&client->dial, on_dial_closed);
 }
 

@@ -44,6 +44,18 @@ struct kube_client_timing {
     int64_t pause_first_ms, pause_max_ms; /* after a failure */
 };
 
+/* A connection that the server wants to end, until its calls are over. */
+struct kube_retiree {
+    struct kube_client *client;
+    struct kube_session *session; /* NULL: the place is free */
+    struct timer patience;
+};
+
+enum {
+    KUBE_RETIREES_MAX = 4, /* a load balancer that drains its servers in turn says GOAWAY again and
+                            * again; with more of them the oldest has to end */
+};
+
 struct kube_client {
     struct relay_env *env;
     struct kube_client_timing timing;
@@ -51,9 +63,10 @@ struct kube_client {
     char *authority; /* host and port, for headers and sentences */
     struct tls_context *context;
     struct kube_dial dial;
-    struct kube_session *session;  /* for new calls; NULL: none now */
-    struct kube_session *retiring; /* after GOAWAY, until its calls are over */
-    struct timer retry, retirement;
+    struct kube_session *session; /* for new calls; NULL: none now */
+    struct kube_retiree retirees[KUBE_RETIREES_MAX];
+    unsigned sessions; /* all, those that are about to end too */
+    struct timer retry;
     struct backoff backoff;
     struct err last; /* why there is no connection */
     struct kube_call_list waiting, active, ended;

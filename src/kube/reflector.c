@@ -91,6 +91,10 @@ static void go_later(struct kube_reflector *reflector, enum reflector_step step)
         reflector->retry_after_s < RETRY_AFTER_MAX_S ? reflector->retry_after_s : RETRY_AFTER_MAX_S;
     if (asked_s > 0) /* spread: all of a cluster's clients were told the same */
         delay_ms = asked_s * 1000 + backoff_random_ms(1000);
+    /* Who waits for a connection has the pauses between attempts to make one, and goes on as soon as
+     * there is one. */
+    if (reflector->status == 0 && !kube_client_is_connected(reflector->client, NULL))
+        delay_ms = 0;
     reflector->step = step;
     wait_ms(reflector, delay_ms);
 }

@@ -108,6 +108,18 @@ static int on_stream_close(nghttp2_session *h2, int32_t stream, uint32_t h2_erro
     return 0;
 }
 
+/* A request that was still here when the server said GOAWAY never becomes a stream, so nothing
+ * closes it either. */
+static int on_not_sent(nghttp2_session *h2, const nghttp2_frame *frame, int error, void *arg)
+{
+    struct kube_session *session = arg;
+    (void)h2;
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+        session->events->on_close(session, frame->hd.stream_id, KUBE_SESSION_REFUSED,
+                                  nghttp2_strerror(error), session->owner);
+    return 0;
+}
+
 static int on_complaint(nghttp2_session *h2, int code, const char *text, size_t len, void *arg)
 {
     struct kube_session *session = arg;
@@ -151,6 +163,7 @@ bool session_start_h2(struct kube_session *session)
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_not_sent);
     nghttp2_session_callbacks_set_error_callback2(callbacks, on_complaint);
     int failed = nghttp2_session_client_new(&session->h2, callbacks, session);
     nghttp2_session_callbacks_del(callbacks);

@@ -114,7 +114,11 @@ static void respond(struct apiserver_stream *stream, const struct step *step)
     if (step->retry_after)
         headers[count++] = HEADER("retry-after", step->retry_after);
     stream->step = step;
-    stream->more = step->then != END;
+    stream->more = step->then != END && step->then != LEAVE;
+    if (step->then == LEAVE) {
+        stream->conn->last = stream->id;
+        nghttp2_submit_goaway(stream->conn->h2, 0, stream->id, NGHTTP2_NO_ERROR, NULL, 0);
+    }
     if (step->body)
         append(stream, step->body, step->body_len ? step->body_len : strlen(step->body));
     nghttp2_submit_response(stream->conn->h2, stream->id, headers, count, &provider);
@@ -126,6 +130,8 @@ static void answer(struct apiserver_stream *stream)
     struct apiserver *server = stream->conn->server;
     const struct step *step = NULL;
     char line[APISERVER_LINE_MAX];
+    if (stream->conn->last && stream->id > stream->conn->last)
+        return;
     snprintf(line, sizeof line, "%.10s %.2000s", stream->method, stream->path);
     memcpy(stream->line, line, sizeof line);
     server->requests++;

@@ -20,6 +20,7 @@ enum then {
     RST,     /* the stream is reset, INTERNAL_ERROR */
     REFUSE,  /* the stream is reset at once, REFUSED_STREAM */
     GOAWAY,  /* the server announces that it goes away; the stream stays open */
+    LEAVE,   /* the stream ends, and the server takes no further ones */
     SILENT,  /* nothing is read or written any more on this connection */
     NOTHING, /* no answer at all; the connection is fine */
 };
@@ -58,6 +59,7 @@ struct apiserver_conn {
     BIO *in, *out;
     nghttp2_session *h2;
     bool silent, doomed, shaken;
+    int32_t last;    /* the last stream that it takes; 0: any */
     char client[64]; /* the common name of the client's certificate */
 };
 

@@ -387,7 +387,7 @@ static void goaway_lets_calls_finish_and_new_ones_go_elsewhere(void)
     CU_ASSERT_EQUAL(json_integer_value(json_object_get(first.body, "a")), 1);
     json_decref(first.body);
     bed_idle(&bed, 30);
-    CU_ASSERT_PTR_NULL(bed.client->retiring);
+    CU_ASSERT_PTR_NULL(bed.client->retirees[0].session);
     CU_ASSERT_PTR_NULL(bed.server.conns->next); /* the old one is gone */
     expect_good("/x");
     CU_ASSERT_EQUAL(bed.server.connections, 2);
@@ -403,6 +403,61 @@ static void goaway_is_not_patient_for_ever(void)
            {.wants = "/x", .status = 200, .body = "{}"});
     expect_error(ERR_RPC_UNAVAILABLE, "GOAWAY");
     expect_good("/x");
+    bed_stop(&bed);
+}
+
+static void goaways_that_follow_each_other_cost_no_call(void)
+{
+    enum { CALLS = 60, EVERY = 5 };
+    static struct step script[CALLS];
+    static struct reply replies[CALLS];
+    struct err err;
+    memset(replies, 0, sizeof replies);
+    bed_start(&bed);
+    bed_connect(&bed);
+    for (int i = 0; i < CALLS; i++)
+        script[i] = (struct step){.wants = "/x",
+                                  .status = 200,
+                                  .body = "{}",
+                                  .then = i % EVERY == EVERY - 1 ? LEAVE : END};
+    apiserver_script(&bed.server, script, CALLS);
+    for (int i = 0; i < CALLS; i++)
+        kube_request(bed.client, "POST", "/x", NULL, json_pack("{}"), 10000, bed_on_answer,
+                     &replies[i], &err);
+    for (int i = 0; i < CALLS; i++) {
+        CU_ASSERT_TRUE(bed_wait_flag(&bed, &replies[i].done));
+        CU_ASSERT_EQUAL(replies[i].err.code, ERR_OK);
+        json_decref(replies[i].body);
+    }
+    CU_ASSERT_EQUAL(bed.server.requests, CALLS); /* and none was done twice */
+    bed_stop(&bed);
+}
+
+static void connections_that_retire_keep_their_calls(void)
+{
+    enum { CONNECTIONS = 3 };
+    struct reply replies[CONNECTIONS] = {0};
+    struct err err;
+    bed_start(&bed);
+    bed_connect(&bed);
+    SCRIPT(&bed.server,
+           {.wants = "/x", .status = 200, .body = "{", .then = GOAWAY, .repeat = true});
+    for (int i = 0; i < CONNECTIONS; i++) {
+        kube_request(bed.client, "GET", "/x", NULL, NULL, 10000, bed_on_answer, &replies[i], &err);
+        for (int turns = 0; turns < 500 && bed.client->retirees[i].session == NULL; turns++)
+            bed_idle(&bed, 10);
+    }
+    CU_ASSERT_EQUAL_FATAL(bed.server.requests, CONNECTIONS);
+    CU_ASSERT(bed.server.connections >= CONNECTIONS);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        apiserver_say(&bed.server, "}", 1, true);
+        bed_idle(&bed, 20);
+    }
+    for (int i = 0; i < CONNECTIONS; i++) {
+        CU_ASSERT_TRUE(bed_wait_flag(&bed, &replies[i].done));
+        CU_ASSERT_EQUAL(replies[i].err.code, ERR_OK);
+        json_decref(replies[i].body);
+    }
     bed_stop(&bed);
 }
 
@@ -786,6 +841,8 @@ int main(int argc, char **argv)
         SUITE_CASE(refused_stream_is_asked_once_more),
         SUITE_CASE(goaway_lets_calls_finish_and_new_ones_go_elsewhere),
         SUITE_CASE(goaway_is_not_patient_for_ever),
+        SUITE_CASE(goaways_that_follow_each_other_cost_no_call),
+        SUITE_CASE(connections_that_retire_keep_their_calls),
         SUITE_CASE(goaway_at_every_connection_is_met_with_backoff),
         SUITE_CASE(silent_server_is_found_out),
         SUITE_CASE(quiet_server_that_answers_pings_stays),

@@ -368,7 +368,7 @@ static void goaway_moves_the_watch_to_another_connection(void)
     run_script();
     CU_ASSERT_TRUE(follower_tells(&follower, "+a/x@1 synced +a/x@2"));
     CU_ASSERT_EQUAL(bed.server.connections, 2);
-    CU_ASSERT_PTR_NULL(bed.client->retiring);
+    CU_ASSERT_PTR_NULL(bed.client->retirees[0].session);
     stop();
 }
 
