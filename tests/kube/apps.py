@@ -1,14 +1,16 @@
 """What runs in the application containers of the tests; mesh.py hands it to python3 -c, so it needs nothing but Debian's python3.
 
-    serve                   HTTP on 8080 (a path is answered with the host's name), an echo on 9000, gRPC health on 9090. On
+    serve                   HTTP on 8080 (GET is answered with the host's name, POST with the body), an echo on 9000, gRPC health on 9090. On
                             SIGTERM it goes on for three seconds, asks its clients to leave, and ends: a graceful end.
-    load URL                requests, a new connection for each and over connections that stay, until stdin ends; prints figures
+    load URL                requests, a new connection for each and, over connections that stay, bodies that must come back byte for
+                            byte, until stdin ends; prints how many there were for each line on stdin, and figures in the end
     grpc HOST:PORT CA NAME  asks the CA for a certificate with the token on stdin and an empty request; prints the status
 """
 import http.client
 import http.server
 import json
 import os
+import random
 import signal
 import socketserver
 import sys
@@ -23,9 +25,15 @@ class Answers(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        body = os.uname().nodename.encode() + b"\n"
+        self.answer(os.uname().nodename.encode() + b"\n")
+
+    def do_POST(self):
+        self.answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def answer(self, body):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Host", os.uname().nodename)
         if stopping.is_set():
             self.send_header("Connection", "close")
         self.end_headers()
@@ -76,17 +84,20 @@ class Tally:
         self.done = self.reopened = 0
         self.failures, self.pods, self.slowest = [], set(), 0.0
 
-    def ask(self, connection):
-        """One request; whether the connection stays."""
+    def ask(self, connection, body):
+        """One request, a POST if there is a body; whether the connection stays."""
         start = time.monotonic()
-        connection.request("GET", "/")
+        connection.request("POST" if body else "GET", "/", body)
         answer = connection.getresponse()
-        host = answer.read().decode().strip()
+        said = answer.read()
         with self.lock:
             if answer.status != 200:
                 self.failures.append(f"status {answer.status}")
+            elif body and said != body:
+                self.failures.append(f"of {len(body)} bytes {len(said)} came back, not the same")
             self.done += 1
-            self.pods.add(host)
+            self.pods.add(answer.headers["X-Host"])
+            connection.pod = answer.headers["X-Host"]
             self.slowest = max(self.slowest, time.monotonic() - start)
         return not answer.will_close
 
@@ -98,12 +109,14 @@ class Tally:
                     connection = http.client.HTTPConnection(host, timeout=10)
                     with self.lock:
                         self.reopened += lasting
-                if not self.ask(connection) or not lasting:
+                body = os.urandom(random.randrange(1, 65536)) if lasting else None
+                if not self.ask(connection, body) or not lasting:
                     connection.close()
                     connection = None
             except (OSError, http.client.HTTPException) as error:
                 with self.lock:
-                    self.failures.append(f"{time.strftime('%H:%M:%S')} {'lasting' if lasting else 'new'}: {error!r}")
+                    self.failures.append(f"{time.strftime('%H:%M:%S')} {'lasting' if lasting else 'new'} "
+                                         f"{getattr(connection, 'pod', '')}: {error!r}")
                 connection.close()
                 connection = None
 
@@ -114,7 +127,8 @@ def load(url, new=4, lasting=4):
     for thread in threads:
         thread.start()
     print("started", flush=True)
-    sys.stdin.read()
+    for _ in iter(sys.stdin.readline, ""):
+        print(tally.done, len(tally.failures), flush=True)
     stopping.set()
     for thread in threads:
         thread.join()

@@ -117,6 +117,19 @@ class Node:
         with open(os.path.join(self.state, self.name, "init")) as file:
             return int(file.read().split()[0])
 
+    @staticmethod
+    def process(pod, container):
+        """The first process of a pod's container, as the machine numbers it."""
+        statuses = pod["status"].get("containerStatuses", []) + pod["status"].get("initContainerStatuses", [])
+        wanted = next(each["containerID"].split("//")[1] for each in statuses if each["name"] == container)
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if wanted in _text(f"/proc/{pid}/cgroup") and _text(f"/proc/{pid}/status").split("NSpid:")[1].split("\n")[0].split()[-1] == "1":
+                    return int(pid)
+            except OSError:
+                pass  # it has ended meanwhile
+        raise AssertionError(f"no process of {container} in {pod['metadata']['name']}")
+
     @contextlib.contextmanager
     def capture(self, match="", interface="pods"):
         """tcpdump on the bridge that the node's pods hang on (or eth0 between the nodes); yields a Capture."""

@@ -3,12 +3,15 @@
 HANDFAST_IMAGE is a docker-archive to use instead of the image that tests/kube/handfast-image makes of deploy/Dockerfile.
 """
 import contextlib
+import io
 import json
 import os
 import subprocess
 import tarfile
+import tempfile
+import time
 
-from kube import HERE, KubeCase, cluster, container, run, wait_for
+from kube import CLUSTER, FOREIGN, HERE, KubeCase, Node, cluster, container, run, wait_for
 
 CHART = os.path.join(HERE, "..", "..", "helm", "handfast")
 SYSTEM = "handfast-system"
@@ -20,13 +23,16 @@ with open(os.path.join(HERE, "apps.py")) as source:
 _image = []
 
 
+def _archive():
+    cache = os.environ.get("HANDFAST_KUBE_CACHE") or os.path.expanduser("~/.cache/handfast-kube")
+    return os.environ.get("HANDFAST_IMAGE") or os.path.join(cache, "handfast.tar")
+
+
 def image():
     """The image's name, which every node knows when this returns; made once by a program."""
     if not _image:
-        archive = os.environ.get("HANDFAST_IMAGE")
-        if not archive:
-            cache = os.environ.get("HANDFAST_KUBE_CACHE") or os.path.expanduser("~/.cache/handfast-kube")
-            archive = os.path.join(cache, "handfast.tar")
+        archive = _archive()
+        if not os.environ.get("HANDFAST_IMAGE"):
             run(os.path.join(HERE, "handfast-image"), archive, timeout=1500)
         cluster().load(archive)
         with tarfile.open(archive) as tar:
@@ -45,6 +51,29 @@ def install(**values):
     values = {"image.repository": repository, "image.tag": tag, "image.pullPolicy": "Never", **values}
     helm("upgrade", "--install", "handfast", CHART, "--create-namespace", "--wait", "--timeout", "120s",
          "--set", ",".join(f"{key}={value}" for key, value in values.items()), timeout=180)
+
+
+def load_image(node):
+    """Makes the image known to a node that joined later."""
+    run(CLUSTER, "load", _archive(), node)
+
+
+def second_image():
+    """The same image by another name, as a newer version would have one."""
+    name = image().rsplit(":", 1)[0] + ":second"
+    with tempfile.NamedTemporaryFile(suffix=".tar") as archive:
+        with tarfile.open(_archive()) as old, tarfile.open(archive.name, "w") as new:
+            for entry in old:
+                content = old.extractfile(entry) if entry.isfile() else None
+                if entry.name == "manifest.json":
+                    manifest = json.load(content)
+                    manifest[0]["RepoTags"] = ["docker.io/library/" + name]
+                    text = json.dumps(manifest).encode()
+                    content, entry.size = io.BytesIO(text), len(text)
+                if entry.name != "repositories":
+                    new.addfile(entry, content)
+        cluster().load(archive.name)
+    return name
 
 
 def uninstall():
@@ -123,15 +152,41 @@ class MeshCase(KubeCase):
 
     @contextlib.contextmanager
     def load(self, url, pod="deploy/client"):
-        """Requests from a pod while the block runs; yields a dict that has the figures afterwards."""
-        argv = [self.kube.program, "--kubeconfig", self.kube.kubeconfig, "-n", self.namespace, "exec", "-i", pod, "-c", "app", "--", *APPS,
-                "load", url]
-        running = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        figures = {}
+        """Requests from a pod (of the application client) while the block runs; yields Figures, which are complete afterwards."""
+        argv = [self.kube.program, "--kubeconfig", self.kube.kubeconfig, "-n", self.namespace, "exec", "-i", pod, "-c", "app", "--"]
+        if not FOREIGN and pod == "deploy/client":  # not through the API server, which may restart
+            argv = ["nsenter", "--target", str(Node.process(self.pods("client")[0], "app")), "--all"]
+        argv += [*APPS, "load", url]
+        running = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        figures = Figures(running)
+        start = time.monotonic()
         try:
             running.stdout.readline()
+            figures.more()
             yield figures
+            figures.more()
         finally:
             said, _ = running.communicate(timeout=60)
             figures.update(json.loads(said or '{"failed": "the load itself ended"}'))
-            print(f"{self.id()}: {figures}", flush=True)
+            print(f"{self.id()}: {time.monotonic() - start:.1f} s, {figures}", flush=True)
+
+
+class Figures(dict):
+    """What a load says when it ends, and how far it is while it runs."""
+
+    def __init__(self, running):
+        super().__init__()
+        self.running = running
+
+    def count(self):
+        """(requests answered, requests failed) so far"""
+        self.running.stdin.write("\n")
+        said = self.running.stdout.readline()
+        if not said:
+            raise AssertionError("the load itself ended; was its connection through the API server cut?")
+        return tuple(map(int, said.split()))
+
+    def more(self, requests=200):
+        """Waits until so many more were answered: the way to let time pass that means something."""
+        target = self.count()[0] + requests
+        wait_for(f"{requests} more requests are answered", lambda: self.count()[0] >= target, 60)
