@@ -3,6 +3,7 @@
  *
  *   not JSON, not a review, no uid        400 with {"error": sentence}, so that the API server's
  *                                         failurePolicy decides
+ *   too long, too deep, too many values   413, likewise
  *   something else than a new pod         allowed as it is (with a warning when it is no pod: then
  *                                         the webhook's rules are wrong, and nobody should suffer)
  *   a new pod                             allowed, patched or refused, as inject.h says
