@@ -5,6 +5,7 @@
 
 #include "admin/contract.h"
 #include "base/options.h"
+#include "cli/api.h"
 
 static const struct verb verbs[] = {
     {"status", NULL, "is the proxy ready, who is it, does it reach the control plane",
@@ -27,6 +28,8 @@ static const struct verb verbs[] = {
      verb_wait},
     {"outlive", NULL, "wait until the pod's other containers have closed their TCP sockets",
      VERB_TAKES_SPAN, verb_outlive},
+    {"check", NULL, "is the cluster fit for Handfast, and is what is installed there well",
+     VERB_TAKES_KUBE, verb_check},
     {"version", NULL, "the version of this program and of the proxy", VERB_TAKES_SOCKET,
      verb_version},
 };
@@ -57,6 +60,11 @@ static void add_rows(struct option_spec rows[ROWS_MAX], unsigned takes,
                 "wait as long in any case"),
         OPT_INT("at-most-s", "S", &options->at_most_s, 0, 86400, NULL, "and no longer than this"),
     };
+    const struct option_spec kube[] = {
+        OPT_STR("kubeconfig", "FILE", &options->kubeconfig, NULL,
+                "which cluster, and as whom (else KUBECONFIG, ~/.kube/config, or the pod's own)"),
+        OPT_STR("namespace", "NS", &options->ns, NULL, "where Handfast is installed"),
+    };
     struct option_spec file = OPT_STR("file", "FILE", &options->file, NULL,
                                       "the manifest, YAML or JSON; - is standard input");
     unsigned count = 0;
@@ -73,6 +81,8 @@ static void add_rows(struct option_spec rows[ROWS_MAX], unsigned takes,
         rows[count++] = timeout;
     if (takes & VERB_TAKES_SPAN)
         memcpy(&rows[count], span, sizeof span);
+    if (takes & VERB_TAKES_KUBE)
+        memcpy(&rows[count], kube, sizeof kube);
     if (takes & VERB_TAKES_INJECT) {
         rows[count++] = file;
         settings_add_options(options->settings, &rows[count]);
@@ -105,9 +115,8 @@ static void print_verb_help(const struct verb *verb, struct verb_options *option
 
 static void print_help(FILE *to)
 {
-    fprintf(
-        to,
-        "handfast VERB [OPTIONS]\n\nLooks into a handfast-proxy, makes tokens, and injects.\n\n");
+    fprintf(to, "handfast VERB [OPTIONS]\n\nLooks into a handfast-proxy and a cluster, makes "
+                "tokens, injects.\n\n");
     for (unsigned i = 0; i < VERB_COUNT; i++) {
         char left[40];
         snprintf(left, sizeof left, "%s%s%s%s", verbs[i].name, verbs[i].word ? " [" : "",
@@ -169,6 +178,7 @@ static int run_verb(const struct verb *verb, int argc, char **argv)
                                    .limit = ADMIN_CONNECTIONS_DEFAULT,
                                    .timeout_s = 60,
                                    .at_most_s = 25,
+                                   .ns = API_NAMESPACE_DEFAULT,
                                    .settings = &settings};
     int status = VERB_DONE;
     if (settings_init(&settings, &err) != ERR_OK)

@@ -29,6 +29,8 @@ struct verb_options {
     /* inject */
     const char *file;
     struct settings *settings;
+    /* check: whoever asks the cluster */
+    const char *kubeconfig, *ns;
 };
 
 struct verb {
@@ -42,6 +44,7 @@ struct verb {
         VERB_TAKES_TIMEOUT = 8,
         VERB_TAKES_SPAN = 16,
         VERB_TAKES_INJECT = 32,
+        VERB_TAKES_KUBE = 64,
     } takes;
     /* Prints the answer to stdout and returns an exit status. Other than VERB_DONE and
      * VERB_NOT_READY it leaves a sentence in `err`. */
@@ -58,6 +61,7 @@ int verb_token(const struct verb_options *options, struct err *err);
 int verb_wait(const struct verb_options *options, struct err *err);
 int verb_outlive(const struct verb_options *options, struct err *err);
 int verb_inject(const struct verb_options *options, struct err *err);
+int verb_check(const struct verb_options *options, struct err *err);
 int verb_version(const struct verb_options *options, struct err *err);
 
 /* What main does: parses, runs, says on stderr what failed. Returns the exit status. */

@@ -12,7 +12,7 @@
 
 static const char *const names[] = {"status",    "certs",   "connections", "config",
                                     "log-level", "drain",   "token",       "inject",
-                                    "wait",      "outlive", "version"};
+                                    "wait",      "outlive", "check",       "version"};
 enum { NAME_COUNT = sizeof names / sizeof names[0] };
 
 /* Runs and checks the status; the caller frees what it gets. */
