@@ -1,8 +1,10 @@
 """The release itself: what it may do, what its API takes, whom its control plane believes, and that it goes without a trace."""
+import os
 import re
+import subprocess
 
-from kube import KubeCase, main, pod
-from mesh import APPS, SYSTEM, MeshCase, account, client, install, policy, uninstall
+from kube import HERE, KubeCase, main, pod
+from mesh import APPS, CHART, SYSTEM, MeshCase, account, client, helm, install, policy, uninstall
 
 SELECTOR = {"matchLabels": {"app": "web"}}
 
@@ -17,6 +19,37 @@ def operation(**fields):
 
 def when(**fields):
     return {"rules": [{"when": [fields]}]}
+
+
+class Chart(KubeCase):
+    """The chart as it is kept in the tree for its defaults, three replicas, and with every switch on: tests/kube/golden."""
+
+    files = ("../../deploy/kubernetes/handfast.yaml", "rendered/ha.yaml", "rendered/everything.yaml")
+
+    def test_what_it_renders_is_what_is_kept_in_the_tree(self):
+        done = subprocess.run([os.path.join(HERE, "golden"), "--check"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_helm_has_nothing_against_it(self):
+        helm("lint", "--strict", CHART, "--kube-version", "v1.29.0")
+
+    def test_a_server_takes_every_object_of_it(self):
+        stranger = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                    "metadata": {"name": "podmonitors.monitoring.coreos.com"},
+                    "spec": {"group": "monitoring.coreos.com", "scope": "Namespaced",
+                             "names": {"kind": "PodMonitor", "plural": "podmonitors"},
+                             "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {
+                                 "type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}}
+        if not self.kube.get("crd", "podmonitors.monitoring.coreos.com"):
+            self.kube.apply(stranger)
+            self.addCleanup(self.kube.kubectl, "delete", "crd", "podmonitors.monitoring.coreos.com")
+        self.kube.wait("condition=Established", "crd/podmonitors.monitoring.coreos.com")
+        self.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}})
+        for file in self.files:
+            with self.subTest(file=file), open(os.path.join(HERE, file)) as text:
+                objects = text.read()
+                said = self.kube.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", namespace=SYSTEM, input=objects)
+                self.assertEqual(len(said.splitlines()), len(re.findall("^kind:", objects, re.MULTILINE)), said)
 
 
 class Resources(MeshCase):
