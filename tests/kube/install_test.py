@@ -1,10 +1,14 @@
 """The release itself: what it may do, what its API takes, whom its control plane believes, and that it goes without a trace."""
+import concurrent.futures
+import copy
+import json
 import os
 import re
 import subprocess
+import tempfile
 
 from kube import HERE, KubeCase, main, pod
-from mesh import APPS, CHART, SYSTEM, MeshCase, account, client, helm, install, policy, uninstall
+from mesh import APPS, CHART, MESHED, SYSTEM, MeshCase, account, client, helm, install, policy, uninstall
 
 SELECTOR = {"matchLabels": {"app": "web"}}
 
@@ -115,7 +119,7 @@ class Permissions(KubeCase):
             "tokenreviews.authentication.k8s.io": "create", "configmaps": "create", "configmaps handfast-ca-root-cert": "list watch patch",
             "mutatingwebhookconfigurations.admissionregistration.k8s.io handfast-injector": "list watch patch",
             "clusterroles.rbac.authorization.k8s.io handfast-control": "get"}
-    own = {"secrets": "create", "secrets handfast-ca": "list watch update patch", "secrets handfast-injector-tls": "list watch update patch",
+    own = {"secrets": "create", "secrets handfast-ca": "list watch update", "secrets handfast-injector-tls": "list watch patch",
            "leases.coordination.k8s.io": "create", "leases.coordination.k8s.io handfast-control": "get update patch"}
 
     @classmethod
@@ -140,6 +144,66 @@ class Permissions(KubeCase):
     def test_the_injector_may_read_its_own_certificate_and_nothing_else(self):
         self.assertEqual(self.may("handfast-injector", "default"), {})
         self.assertEqual(self.may("handfast-injector", SYSTEM), {"secrets handfast-injector-tls": "list watch"})
+
+
+class TakenAway(KubeCase):
+    """Control planes outside of the cluster, each with a service account that lacks one permission of the chart: its log says which."""
+
+    # What is only done later: when a proxy calls, when the authority is renewed, at the end, for a policy without a status.
+    later = {("tokenreviews", "create"), ("handfast-ca", "update"), ("handfast-control", "patch"),
+             ("authorizationpolicies/status", "patch"), ("peerauthentications/status", "patch")}
+    rbac = "rbac.authorization.k8s.io"
+    program = os.path.join(os.environ.get("HANDFAST_BIN", os.path.join(HERE, "..", "..", "build", "release")), "handfast-control")
+
+    @classmethod
+    def setUpClass(cls):
+        install()
+        super().setUpClass()
+        cls.kube.kubectl("label", "namespace", cls.namespace, *(f"{key}={value}" for key, value in MESHED.items()))
+        cls.config = json.loads(cls.kube.kubectl("config", "view", "--raw", "--minify", "-o", "json"))
+        roles = {kind: cls.kube.get(kind, "handfast-control", namespace=SYSTEM)["rules"] for kind in ("ClusterRole", "Role")}
+        cls.all = [(kind, group, resource, name, verb) for kind, rules in roles.items() for rule in rules
+                   for group in rule["apiGroups"] for resource in rule["resources"]
+                   for name in rule.get("resourceNames", [None]) for verb in rule["verbs"]]
+
+    def role(self, kind, name, missing):
+        """A role with all permissions of its kind but one, and what binds it."""
+        rules = [{"apiGroups": [group], "resources": [resource], "verbs": [verb], **({"resourceNames": [only]} if only else {})}
+                 for of, group, resource, only, verb in self.all if of == kind and (of, group, resource, only, verb) != missing]
+        metadata = {"name": name, **({"namespace": name} if kind == "Role" else {})}
+        yield {"apiVersion": f"{self.rbac}/v1", "kind": kind, "metadata": metadata, "rules": rules}
+        yield {"apiVersion": f"{self.rbac}/v1", "kind": f"{kind}Binding", "metadata": metadata,
+               "roleRef": {"apiGroup": self.rbac, "kind": kind, "name": name},
+               "subjects": [{"kind": "ServiceAccount", "name": "control", "namespace": name}]}
+
+    def refusals(self, number, missing):
+        """The lines about refusals that a control plane without the permission logs within a few seconds."""
+        name = f"{self.namespace}-{number}"
+        space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        who = {**account("control"), "metadata": {"name": "control", "namespace": name}}
+        try:
+            self.kube.apply(space, who, *self.role("ClusterRole", name, missing), *self.role("Role", name, missing), namespace=name)
+            config = copy.deepcopy(self.config)
+            config["users"][0]["user"] = {"token": self.kube.kubectl("create", "token", "control", namespace=name).strip()}
+            with tempfile.NamedTemporaryFile("w") as file:
+                json.dump(config, file)
+                file.flush()
+                argv = [self.program, "--source", "kubernetes", "--kubeconfig", file.name, "--namespace", name,
+                        "--injector-dns-name", "a.b", "--listen", "127.0.0.1:0", "--metrics-port", "0"]
+                done = subprocess.run(["timeout", "6", *argv], capture_output=True, text=True)
+            return [line for line in (done.stdout + done.stderr).splitlines() if "403" in line]
+        finally:
+            self.kube.kubectl("delete", "clusterrole,clusterrolebinding", name, "--ignore-not-found")
+            self.kube.kubectl("delete", "namespace", name, "--wait=false")
+
+    def test_the_log_says_which_permission_is_missing(self):
+        self.assertEqual(self.refusals(0, None), [])
+        missing = [each for each in self.all if (each[3] or each[2], each[4]) not in self.later]
+        with concurrent.futures.ThreadPoolExecutor(10) as pool:
+            said = list(pool.map(self.refusals, range(1, len(missing) + 1), missing))
+        for each, lines in zip(missing, said):
+            with self.subTest(missing=each):
+                self.assertTrue(lines, "nobody missed it")
 
 
 class Tokens(MeshCase):
