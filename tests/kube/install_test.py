@@ -7,7 +7,7 @@ import re
 import subprocess
 import tempfile
 
-from kube import HERE, KubeCase, main, pod
+from kube import HERE, KubeCase, main, needs_nodes, pod
 from mesh import APPS, CHART, MESHED, SYSTEM, MeshCase, account, client, helm, install, policy, uninstall
 
 SELECTOR = {"matchLabels": {"app": "web"}}
@@ -146,8 +146,11 @@ class Permissions(KubeCase):
         self.assertEqual(self.may("handfast-injector", SYSTEM), {"secrets handfast-injector-tls": "list watch"})
 
 
+@needs_nodes
 class TakenAway(KubeCase):
-    """Control planes outside of the cluster, each with a service account that lacks one permission of the chart: its log says which."""
+    """Control planes outside of the cluster, each with a service account that lacks one permission of the chart: its log says which.
+    While they run they write what the installed one writes too, which nobody's own cluster should have to bear.
+    """
 
     # What is only done later: when a proxy calls, when the authority is renewed, at the end, for a policy without a status.
     later = {("tokenreviews", "create"), ("handfast-ca", "update"), ("handfast-control", "patch"),
