@@ -108,9 +108,10 @@ static const struct need controls[] = {
      "handfast-injector",
      {"list", "watch", "patch"},
      false},
+    {"rbac.authorization.k8s.io", "clusterroles", "handfast-control", {"get"}, false},
     {"", "secrets", NULL, {"create"}, true},
-    {"", "secrets", "handfast-ca", {"list", "watch", "update", "patch"}, true},
-    {"", "secrets", "handfast-injector-tls", {"list", "watch", "update", "patch"}, true},
+    {"", "secrets", "handfast-ca", {"list", "watch", "update"}, true},
+    {"", "secrets", "handfast-injector-tls", {"list", "watch", "patch"}, true},
     {"coordination.k8s.io", "leases", NULL, {"create"}, true},
     {"coordination.k8s.io", "leases", "handfast-control", {"get", "update", "patch"}, true},
 };
