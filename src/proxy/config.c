@@ -106,6 +106,8 @@ static void make_table(struct config *c, struct option_spec specs[OPTION_ROWS_MA
                 "one line for each connection's end, on stdout"),
         OPT_STR("log-format", "text|json", &c->log_format, NULL, "the log, on stderr"),
         OPT_STR("log-level", "LEVEL", &c->log_level, NULL, "error, warn, info or debug"),
+        OPT_FLAG("probe-control", &c->probe_control,
+                 "get one certificate, print it and exit: 0, or 1 and the reason"),
         OPT_FLAG("version", &c->version, "print the version and exit"),
         OPT_END,
     };

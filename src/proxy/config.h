@@ -46,7 +46,7 @@ struct config {
     enum access_mode access;
     enum log_format format;
     enum log_level level;
-    bool version;
+    bool version, probe_control;
 };
 
 /* Defaults, then the environment, then argv. Strings are borrowed from argv and the environment.

@@ -14,6 +14,7 @@
 #include "proxy/control.h"
 #include "proxy/drain.h"
 #include "proxy/ops.h"
+#include "proxy/trial.h"
 #include "proxy/worker.h"
 
 enum {
@@ -272,6 +273,17 @@ static enum err_code start(struct err *err)
     return ERR_OK;
 }
 
+/* --probe-control */
+static _Noreturn void probe_control(void)
+{
+    struct err err = {0};
+    bool failed = trial_run(&program.config, &err) != ERR_OK;
+    if (failed)
+        fprintf(stderr, "handfast-proxy: no certificate: %s [%s]\n", err.text, err_label(err.code));
+    failed = fflush(stdout) != 0 || failed;
+    _exit(failed ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
 int main(int argc, char **argv)
 {
     struct err err = {0};
@@ -289,6 +301,8 @@ int main(int argc, char **argv)
     }
     log_init(2, program.config.format, program.config.level);
     harden();
+    if (program.config.probe_control)
+        probe_control();
     raise_file_limit();
     if (start(&err) != ERR_OK) {
         LOG_ERROR("start_failed", F_ERR(&err));

@@ -1,10 +1,10 @@
-"""What an operator asks: handfast check says ok when all is well, and names what somebody broke."""
+"""What an operator asks: handfast check says ok when all is well and names what somebody broke; helm test gets an identity."""
 import json
 import os
 import subprocess
 
 from kube import cluster, main, pod
-from mesh import SYSTEM, MeshCase, account, client, install
+from mesh import SYSTEM, MeshCase, account, client, helm, install
 
 HANDFAST = os.path.join(os.environ.get("HANDFAST_BIN") or os.path.join(os.path.dirname(__file__), "..", "..", "build", "release"), "handfast")
 WEBHOOK = "mutatingwebhookconfiguration/handfast-injector"
@@ -48,6 +48,17 @@ class Check(MeshCase):
         self.assertEqual(lines["unknown"], [])
         self.assertTrue(any("got its sidecar" in line for line in lines["ok"]), lines)
         self.assertTrue(any("node-1" in line for line in lines["ok"]) or "KUBECONFIG" in os.environ, lines)
+
+    def test_helm_test_passes_and_fails_without_a_control_plane(self):
+        self.wait_until_well()
+        self.assertIn("Succeeded", helm("test", "handfast"))
+        self.kube.kubectl("scale", "deployment/handfast-control", "--replicas=0", namespace=SYSTEM)
+        self.kube.kubectl("wait", "--for=delete", "pod", "-l", "app.kubernetes.io/name=handfast-control", "--timeout=60s", namespace=SYSTEM)
+        with self.assertRaises(Exception):
+            helm("test", "handfast")
+        self.assertIn("no certificate", self.kube.kubectl("logs", "handfast-test", namespace=SYSTEM))
+        self.kube.kubectl("scale", "deployment/handfast-control", "--replicas=2", namespace=SYSTEM)
+        self.wait_until_well()
 
     def test_a_pod_from_before_the_label_is_named(self):
         self.wait_until_well()
